@@ -1,0 +1,36 @@
+namespace Mdm.Kernels;
+
+/// <summary>A place that holds tensors and computes with them.</summary>
+public interface IDevice : IDisposable
+{
+    /// <summary>As the user writes it: <c>cpu</c>, <c>cuda:0</c>.</summary>
+    string Name { get; }
+
+    /// <summary>For people: processor or GPU, threads, instruction set.</summary>
+    string Description { get; }
+
+    IKernels Kernels { get; }
+
+    /// <summary>64-byte aligned memory, contents undefined, from the device's pool.
+    /// Throws <see cref="OutOfMemoryException"/> that says what was asked, held and what to lower.</summary>
+    nint Allocate(long bytes);
+
+    /// <summary>Back to the pool. bytes as given to <see cref="Allocate"/>.</summary>
+    void Free(nint address, long bytes);
+
+    /// <summary>Host to device.</summary>
+    void Upload(ReadOnlySpan<byte> source, nint destination);
+
+    /// <summary>Device to host; waits for the work before it.</summary>
+    void Download(nint source, Span<byte> destination);
+
+    void Synchronize();
+
+    MemoryStatistics Memory { get; }
+
+    /// <summary>Forgets the peak: it starts again at what is in use.</summary>
+    void ResetPeak();
+}
+
+/// <summary>Bytes in tensors now, the most there were, and bytes held by the pool.</summary>
+public readonly record struct MemoryStatistics(long InUse, long Peak, long Reserved);
