@@ -1,0 +1,125 @@
+using Mdm.Kernels.Cpu;
+
+namespace Mdm.Kernels.Tests.Cpu;
+
+[TestFixture(CpuLevel.Plain)]
+[TestFixture(CpuLevel.Avx2)]
+[TestFixture(CpuLevel.Avx512)]
+public class MatrixTests(CpuLevel level) : CpuLevelFixture(level)
+{
+    private readonly CpuKernels kernels = new();
+
+    private static IEnumerable<int[]> Sizes()
+    {
+        int[][] sizes =
+        [
+            [1, 1, 1], [1, 1, 17], [1, 33, 1], [2, 3, 5], [6, 64, 16], [7, 65, 17], [5, 15, 70], [13, 100, 33], [12, 48, 600],
+            [64, 31, 9], [4, 96, 130], [16, 130, 96], [33, 200, 3], [100, 3, 64], [97, 129, 131], [70, 300, 1100], [300, 70, 40],
+            [530, 17, 20], [3, 700, 64],
+        ];
+        return sizes;
+    }
+
+    [Test]
+    public void EverySizeAndTransposition(
+        [ValueSource(nameof(Sizes))] int[] mnk, [Values] bool transposeA, [Values] bool transposeB) =>
+        Check(mnk[0], mnk[1], mnk[2], transposeA, transposeB, 0, Extras.None);
+
+    [Test]
+    public void LeadingDimensionsLargerThanTheRows([Values] bool transposeA, [Values] bool transposeB, [Values(1, 5)] int extra)
+    {
+        Check(19, 83, 45, transposeA, transposeB, extra, Extras.Bias | Extras.Residual | Extras.Accumulate);
+        Check(4, 50, 70, transposeA, transposeB, extra, Extras.Bias | Extras.Residual);
+        Check(130, 3, 70, transposeA, transposeB, extra, Extras.Accumulate);
+    }
+
+    [Test]
+    public void EpilogueInEveryCombination([Range(0, 7)] int extras, [Values(1, 5, 32, 64, 75)] int n)
+    {
+        Check(23, n, 37, false, true, 0, (Extras)extras);
+        Check(23, n, 1200, false, false, 0, (Extras)extras);
+        Check(3, n, 1200, false, true, 0, (Extras)extras);
+    }
+
+    [Test]
+    public void ResidualMayBeTheResultItself()
+    {
+        using Native a = Native.Random(new Random(1), 20 * 30), b = Native.Random(new Random(2), 30 * 40);
+        using Native c = Native.Random(new Random(3), 20 * 40);
+        double[] expected = new double[20 * 40];
+        for (int i = 0; i < expected.Length; i++)
+            expected[i] = c.Span[i] + Enumerable.Range(0, 30).Sum(k => (double)a.Span[i / 40 * 30 + k] * b.Span[k * 40 + i % 40]);
+        kernels.MatMul(MatMulShape.Contiguous(20, 40, 30), a.Ptr, b.Ptr, new Target(c.Ptr, false), default, c.Ptr);
+        Assert.That(c.RelativeError(expected), Is.LessThan(1e-6));
+    }
+
+    [Test]
+    public void NothingIsComputedForNoTarget() =>
+        Assert.That(() => kernels.MatMul(MatMulShape.Contiguous(2, 2, 2), default, default, Target.None), Throws.Nothing);
+
+    [Test]
+    public void BitsDoNotDependOnTheNumberOfThreads([Values] bool transposeB)
+    {
+        using Native a = Native.Random(new Random(1), 300 * 700), b = Native.Random(new Random(2), 700 * 260);
+        using Native one = new(300 * 260), many = new(300 * 260);
+        int threads = CpuThreads.Count;
+        MatMulShape shape = MatMulShape.Contiguous(300, 260, 700, false, transposeB);
+        try
+        {
+            CpuThreads.Count = 1;
+            kernels.MatMul(shape, a.Ptr, b.Ptr, new Target(one.Ptr, false));
+            CpuThreads.Count = 5;
+            kernels.MatMul(shape, a.Ptr, b.Ptr, new Target(many.Ptr, false));
+        }
+        finally
+        {
+            CpuThreads.Count = threads;
+        }
+
+        Assert.That(many.Span.SequenceEqual(one.Span));
+    }
+
+    private void Check(int m, int n, int k, bool transposeA, bool transposeB, int extra, Extras extras)
+    {
+        var random = new Random(m * 1000 + n * 100 + k);
+        int ldA = (transposeA ? m : k) + extra, ldB = (transposeB ? k : n) + extra, ldC = n + extra;
+        using Native a = Native.Random(random, (transposeA ? k : m) * ldA - extra, 1);
+        using Native b = Native.Random(random, (transposeB ? n : k) * ldB - extra, 3);
+        using Native c = Native.Random(random, m * ldC - extra);
+        using Native bias = Native.Random(random, n), residual = Native.Random(random, m * ldC - extra, 2);
+        double[] expected = new double[c.Length];
+        for (int at = 0; at < c.Length; at++)
+        {
+            int i = at / ldC, j = at % ldC;
+            expected[at] = c.Span[at];
+            if (j >= n)
+                continue;
+            double sum = extras.HasFlag(Extras.Accumulate) ? c.Span[at] : 0;
+            sum += extras.HasFlag(Extras.Bias) ? bias.Span[j] : 0;
+            sum += extras.HasFlag(Extras.Residual) ? residual.Span[at] : 0;
+            for (int p = 0; p < k; p++)
+            {
+                sum += (double)a.Span[transposeA ? p * ldA + i : i * ldA + p]
+                    * b.Span[transposeB ? j * ldB + p : p * ldB + j];
+            }
+
+            expected[at] = sum;
+        }
+
+        kernels.MatMul(
+            new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC), a.Ptr, b.Ptr,
+            new Target(c.Ptr, extras.HasFlag(Extras.Accumulate)),
+            extras.HasFlag(Extras.Bias) ? bias.Ptr : default, extras.HasFlag(Extras.Residual) ? residual.Ptr : default);
+        Assert.That(c.RelativeError(expected), Is.LessThan(2e-6), $"{m}x{n}x{k} {transposeA} {transposeB} {extras}");
+        Assert.That(c.GuardsIntact());
+    }
+
+    [Flags]
+    private enum Extras
+    {
+        None = 0,
+        Bias = 1,
+        Residual = 2,
+        Accumulate = 4,
+    }
+}
