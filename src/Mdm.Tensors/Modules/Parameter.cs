@@ -1,0 +1,56 @@
+namespace Mdm.Tensors.Modules;
+
+/// <summary>How a fresh parameter is filled.</summary>
+public enum Initialisation
+{
+    Zeros,
+    Ones,
+
+    /// <summary>Uniform in ±1/√fan_in: PyTorch's default for linear and convolution weights and biases.</summary>
+    FanIn,
+}
+
+/// <summary>A trainable array. It is declared when a network is built and gets memory when its
+/// <see cref="ParameterStore"/> is put on a device.</summary>
+public sealed class Parameter
+{
+    private Tensor? _value;
+
+    internal Parameter(string name, Shape shape, Shape fileShape, Initialisation initialisation, int fanIn)
+    {
+        if (shape.Count != fileShape.Count)
+            throw new ArgumentException($"{name}: shape {shape} and checkpoint shape {fileShape} differ in size");
+        Name = name;
+        Shape = shape;
+        FileShape = fileShape;
+        Initialisation = initialisation;
+        FanIn = fanIn;
+    }
+
+    /// <summary>The checkpoint's name for it, e.g. <c>down_blocks.0.resnets.1.conv1.weight</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>The shape in memory: convolution weights are [O,kH,kW,I].</summary>
+    public Shape Shape { get; }
+
+    /// <summary>The shape in checkpoints: convolution weights are [O,I,kH,kW].</summary>
+    public Shape FileShape { get; }
+
+    public Initialisation Initialisation { get; }
+
+    public int FanIn { get; }
+
+    /// <summary>Whether training leaves it alone.</summary>
+    public bool Frozen { get; set; }
+
+    /// <summary>Where it lies in the store's arena, in elements.</summary>
+    internal long Offset { get; set; }
+
+    public Tensor Value
+    {
+        get => _value ?? throw new InvalidOperationException($"{Name} has no memory yet: its store was not put on a device");
+        internal set => _value = value;
+    }
+
+    public static implicit operator Tensor(Parameter parameter) => parameter.Value;
+}

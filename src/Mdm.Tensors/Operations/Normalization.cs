@@ -1,0 +1,61 @@
+using Mdm.Kernels;
+
+namespace Mdm.Tensors.Operations;
+
+public static partial class Op
+{
+    /// <summary>
+    /// GroupNorm over positions and the channels of each group of x [B,...,C]: n = (x-μ)/√(σ²+ε)·γ+β; then, where given,
+    /// n·(1+s)+t with scaleShift [B,2C] = (s, t); then, where asked, SiLU. γ, β are [C].
+    /// </summary>
+    public static Tensor GroupNorm(Tensor x, Tensor gamma, Tensor beta, int groups, Tensor? scaleShift = null, bool silu = false,
+        float epsilon = 1e-5f)
+    {
+        int batch = x.Shape[0], channels = x.Shape[-1];
+        if (groups <= 0 || channels % groups != 0)
+            throw new ArgumentException($"group norm: {channels} channels are not divisible by {groups} groups");
+        if (scaleShift != null && scaleShift.Shape != new Shape(batch, 2 * channels))
+            throw new ArgumentException($"group norm: scale and shift have the shape {scaleShift.Shape}, expected [{batch}, {2 * channels}]");
+        int positions = batch == 0 || channels == 0 ? 0 : checked((int)(x.Count / batch / channels));
+        var shape = new GroupNormShape(batch, positions, channels, groups, epsilon, silu);
+        Tensor y = Tensor.Like(x);
+        Tensor mean = Tensor.Empty(x.Device, new Shape(batch, groups)), rstd = Tensor.Like(mean);
+        Ptr modulation = scaleShift?.Ptr ?? Ptr.None;
+        IKernels k = x.Kernels;
+        k.GroupNormForward(shape, x.Ptr, gamma.Ptr, beta.Ptr, modulation, y.Ptr, mean.Ptr, rstd.Ptr);
+        return Tape.Record(y, [x, gamma, beta, scaleShift], saved: [x, gamma, beta, scaleShift, mean, rstd], dy =>
+            k.GroupNormBackward(shape, dy.Ptr, x.Ptr, gamma.Ptr, beta.Ptr, modulation, mean.Ptr, rstd.Ptr,
+                dy.Target(x), dy.Target(gamma), dy.Target(beta), dy.Target(scaleShift)));
+    }
+
+    /// <summary>LayerNorm over the last dimension: (x-μ)/√(σ²+ε)·γ+β, γ and β [C].</summary>
+    public static Tensor LayerNorm(Tensor x, Tensor gamma, Tensor beta, float epsilon = 1e-5f)
+    {
+        int cols = x.Shape[-1];
+        if (gamma.Count != cols)
+            throw new ArgumentException($"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape}");
+        int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
+        Tensor y = Tensor.Like(x);
+        Tensor mean = Tensor.Empty(x.Device, new Shape(rows)), rstd = Tensor.Like(mean);
+        IKernels k = x.Kernels;
+        k.LayerNormForward(rows, cols, epsilon, x.Ptr, gamma.Ptr, beta.Ptr, y.Ptr, mean.Ptr, rstd.Ptr);
+        return Tape.Record(y, [x, gamma, beta], saved: [x, gamma, mean, rstd], dy =>
+            k.LayerNormBackward(rows, cols, dy.Ptr, x.Ptr, gamma.Ptr, mean.Ptr, rstd.Ptr,
+                dy.Target(x), dy.Target(gamma), dy.Target(beta)));
+    }
+
+    /// <summary>x / std(x) per sample: unbiased standard deviation over everything but the batch, mean not removed.</summary>
+    public static Tensor StdNormalize(Tensor x)
+    {
+        int batch = x.Shape[0];
+        long inner = batch == 0 ? 0 : x.Count / batch;
+        if (inner < 2)
+            throw new ArgumentException($"standard deviation: a sample of shape {x.Shape} has {inner} elements, expected 2 or more");
+        Tensor y = Tensor.Like(x);
+        Tensor mean = Tensor.Empty(x.Device, new Shape(batch)), std = Tensor.Like(mean);
+        IKernels k = x.Kernels;
+        k.StdNormalizeForward(batch, inner, x.Ptr, y.Ptr, mean.Ptr, std.Ptr);
+        return Tape.Record(y, [x], saved: [x, mean, std], dy =>
+            k.StdNormalizeBackward(batch, inner, dy.Ptr, x.Ptr, mean.Ptr, std.Ptr, dy.Target(x)));
+    }
+}
