@@ -19,30 +19,6 @@ public sealed unsafe partial class CpuKernels
 
     public void AttentionBackward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Rows dO, RowsTarget dq, RowsTarget dk, RowsTarget dv) => throw new NotSupportedException();
 
-    public void Unary(UnaryFunction f, long n, Ptr x, Ptr y) => throw new NotSupportedException();
-
-    public void UnaryBackward(UnaryFunction f, long n, Ptr x, Ptr dy, Target dx) => throw new NotSupportedException();
-
-    public void Clamp(long n, float low, float high, Ptr x, Ptr y) => throw new NotSupportedException();
-
-    public void ClampBackward(long n, float low, float high, Ptr x, Ptr dy, Target dx) => throw new NotSupportedException();
-
-    public void LinearCombination(long n, float a, Ptr x, float b, Ptr y, Target z) => throw new NotSupportedException();
-
-    public void Multiply(long n, Ptr x, Ptr y, Target z) => throw new NotSupportedException();
-
-    public void SampleCombination(int batch, long inner, Ptr a, Ptr x, Ptr b, Ptr y, Target z) => throw new NotSupportedException();
-
-    public void ClampToUnit(int batch, long inner, Ptr limit, Ptr x, Ptr y) => throw new NotSupportedException();
-
-    public void Fill(long n, float value, Ptr y) => throw new NotSupportedException();
-
-    public void Zero(long bytes, nint address) => throw new NotSupportedException();
-
-    public void CopyRows(int rows, int cols, Rows source, RowsTarget destination) => throw new NotSupportedException();
-
-    public void Cast(long n, Ptr source, Ptr destination) => throw new NotSupportedException();
-
     public void SumRows(long rows, long cols, float scale, Ptr x, Target y) => throw new NotSupportedException();
 
     public void SumColumns(long rows, int cols, Ptr x, Target y) => throw new NotSupportedException();
