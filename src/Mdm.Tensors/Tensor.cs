@@ -67,6 +67,13 @@ public sealed class Tensor : IDisposable
         return y;
     }
 
+    public static Tensor Full(IDevice device, Shape shape, float value)
+    {
+        Tensor y = Empty(device, shape);
+        device.Kernels.Fill(y.Count, value, y.Ptr);
+        return y;
+    }
+
     public static Tensor From(IDevice device, ReadOnlySpan<float> values, Shape shape) =>
         FromBytes(device, MemoryMarshal.AsBytes(values), shape, DType.Float32);
 

@@ -1,0 +1,76 @@
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Tensors;
+using Mdm.Tensors.Modules;
+
+namespace Mdm.Model.Networks;
+
+/// <summary>A whole network: a plain U-Net or one nested to any depth, with its parameters.</summary>
+public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDisposable
+{
+    private readonly UNet _unet;
+
+    internal DenoisingNetwork(ParameterStore store, UNetConfig config)
+        : base(new ModuleContext(store))
+    {
+        Store = store;
+        Config = config;
+        NestRatios = config.Scales();
+        _unet = new UNet(new ModuleContext(store), config);
+        if (config.FreezeInnerUnet)
+            foreach (Parameter parameter in store.Parameters.Where(p => p.Name.StartsWith("inner_unet.", StringComparison.Ordinal)))
+                parameter.Frozen = true;
+    }
+
+    public ParameterStore Store { get; }
+
+    /// <summary>The configuration, the text width filled in.</summary>
+    public UNetConfig Config { get; }
+
+    /// <summary>Size of each level's image over the lowest one's, highest first: [16, 4, 1] for 1024 over 256 over 64.</summary>
+    public IReadOnlyList<int> NestRatios { get; }
+
+    /// <summary>Width of the language model's features; 0 for an unconditional network.</summary>
+    public int TextWidth => Math.Max(0, Config.ConditioningFeatureDim);
+
+    /// <summary>Computes blocks again in the backward pass instead of keeping their insides.</summary>
+    public bool GradientCheckpointing
+    {
+        get => _unet.Recompute;
+        set => _unet.Recompute = value;
+    }
+
+    protected override NetworkOutput Forward(NetworkInput input)
+    {
+        if (input.Images.Count != NestRatios.Count)
+            throw new ArgumentException($"{input.Images.Count} images for a network of {NestRatios.Count} resolutions");
+        EncodedText? text = null;
+        if (TextWidth > 0)
+        {
+            if (input.Text == null)
+                throw new ArgumentException($"the network expects text features of width {TextWidth}");
+            if (input.Text.Values.Shape[-1] != TextWidth)
+                throw new MdmException($"the text features have width {input.Text.Values.Shape[-1]}, the network expects {TextWidth}");
+            text = _unet.EncodeText(input.Text);
+        }
+
+        return new NetworkOutput(_unet.Call(new LevelInput(input.Images, input.Times, text, input.Micros, null)).Predictions);
+    }
+
+    public void Dispose() => Store.Dispose();
+}
+
+public static class NetworkBuilder
+{
+    /// <summary>Builds a network without giving its parameters memory (see <see cref="ParameterStore.Place"/>).</summary>
+    /// <param name="config">Left as it is.</param>
+    /// <param name="textWidth">Width of the language model's features; 0 for an unconditional network.</param>
+    /// <exception cref="MdmException">The configuration cannot be built: which module, what it found and expected.</exception>
+    public static DenoisingNetwork Build(UNetConfig config, int textWidth)
+    {
+        foreach (UNetConfig level in config.Chain())
+            if (level.TemporalMode)
+                throw new MdmException("unet_config.temporal_mode: true is not supported yet, expected false");
+        return new DenoisingNetwork(new ParameterStore(), config.WithTextWidth(textWidth));
+    }
+}

@@ -1,0 +1,92 @@
+using Mdm.Tensors;
+using Mdm.Tensors.Modules;
+using Mdm.Tensors.Operations;
+
+namespace Mdm.Model.Networks;
+
+/// <summary>What a level's blocks are made of.</summary>
+/// <param name="Channels">Output channels of every ResNet.</param>
+/// <param name="AttentionLayers">Attention layers after each ResNet.</param>
+/// <param name="TemporalDim">Width of the time embedding.</param>
+/// <param name="ConditioningWidth">Width of the text tokens, 0 without text.</param>
+/// <param name="Groups">Groups of the ResNets' norms.</param>
+/// <param name="Dropout">Of the ResNets.</param>
+/// <param name="UseFfn">Feed-forward parts in attention layers.</param>
+internal sealed record LevelOptions(
+    int Channels, int AttentionLayers, int TemporalDim, int ConditioningWidth, int Groups, double Dropout, bool UseFfn);
+
+/// <summary>The ResNets of one level, each followed by its attention layers, and the change of resolution behind them. On the
+/// way down every output is kept for the way up, which reads them in reverse.</summary>
+internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stack<Tensor> Skips)>
+{
+    private readonly ResNetBlock[] _resnets;
+    private readonly SelfAttention[] _attn;
+    private readonly Conv3x3? _resample;
+    private readonly int _attentionLayers;
+    private readonly Direction _direction;
+
+    public LevelBlock(ModuleContext context, Direction direction, IReadOnlyList<int> resnetInputs, LevelOptions options, bool resample)
+        : base(context)
+    {
+        _direction = direction;
+        _attentionLayers = options.AttentionLayers;
+        _resnets = new ResNetBlock[resnetInputs.Count];
+        for (int i = 0; i < _resnets.Length; i++)
+            _resnets[i] = new ResNetBlock(context / "resnets" / i, resnetInputs[i], options.Channels, options.TemporalDim,
+                options.Groups, options.Dropout);
+        _attn = new SelfAttention[_resnets.Length * _attentionLayers];
+        for (int i = 0; i < _attn.Length; i++)
+            _attn[i] = new SelfAttention(context / "attn" / i, options.Channels, options.ConditioningWidth, options.UseFfn);
+        if (resample)
+            _resample = direction == Direction.Up
+                ? new Conv3x3(context / "resample", options.Channels, options.Channels, upsample: true)
+                : new Conv3x3(context / "resample", options.Channels, options.Channels, stride: 2);
+    }
+
+    public enum Direction
+    {
+        Down,
+        Middle,
+        Up,
+    }
+
+    protected override Tensor Forward((Tensor X, Conditions Conditions, Stack<Tensor> Skips) input)
+    {
+        (Tensor x, Conditions conditions, Stack<Tensor> skips) = input;
+        for (int i = 0; i < _resnets.Length; i++)
+        {
+            if (_direction == Direction.Up)
+                x = Op.Concatenate(x, skips.Pop());
+            x = Step(i, x, conditions);
+            if (_direction == Direction.Down)
+                skips.Push(x);
+        }
+
+        if (_resample != null)
+        {
+            x = _resample.Call(x);
+            if (_direction == Direction.Down)
+                skips.Push(x);
+        }
+
+        return x;
+    }
+
+    private Tensor Step(int i, Tensor x, Conditions conditions)
+    {
+        // Everything that the blocks read is handed over, so that it is kept for computing them again.
+        Tensor[] inputs = conditions.Text is { } text
+            ? text.Mask == null ? [x, conditions.Temb, text.Tokens] : [x, conditions.Temb, text.Tokens, text.Mask]
+            : [x, conditions.Temb];
+        return conditions.Recompute ? Tape.Checkpoint(Compute, inputs) : Compute(inputs);
+
+        Tensor Compute(Tensor[] t)
+        {
+            EncodedText? tokens = t.Length > 2 ? new EncodedText(t[2], t.Length > 3 ? t[3] : null, null) : null;
+            Tensor h = _resnets[i].Call((t[0], t[1]));
+            for (int layer = 0; layer < _attentionLayers; layer++)
+                h = _attn[i * _attentionLayers + layer].Call((h, tokens));
+            return h;
+        }
+    }
+}
