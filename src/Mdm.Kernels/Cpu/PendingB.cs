@@ -3,18 +3,6 @@ namespace Mdm.Kernels.Cpu;
 // Families not written yet.
 public sealed unsafe partial class CpuKernels
 {
-    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd) => throw new NotSupportedException();
-
-    public void GroupNormBackward(in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd, Target dx, Target dgamma, Target dbeta, Target dscaleShift) => throw new NotSupportedException();
-
-    public void LayerNormForward(int rows, int cols, float epsilon, Ptr x, Ptr gamma, Ptr beta, Ptr y, Ptr mean, Ptr rstd) => throw new NotSupportedException();
-
-    public void LayerNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr mean, Ptr rstd, Target dx, Target dgamma, Target dbeta) => throw new NotSupportedException();
-
-    public void StdNormalizeForward(int batch, long inner, Ptr x, Ptr y, Ptr mean, Ptr std) => throw new NotSupportedException();
-
-    public void StdNormalizeBackward(int batch, long inner, Ptr dy, Ptr x, Ptr mean, Ptr std, Target dx) => throw new NotSupportedException();
-
     public void AttentionForward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp) => throw new NotSupportedException();
 
     public void AttentionBackward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Rows dO, RowsTarget dq, RowsTarget dk, RowsTarget dv) => throw new NotSupportedException();

@@ -1,0 +1,375 @@
+using System.Runtime.CompilerServices;
+
+namespace Mdm.Kernels.Cpu;
+
+// With n̂ = (x - mean)·rstd and a = gamma·(1+s), what SiLU sees is u = (x - mean)·A + B per channel, where A = rstd·a and
+// B = beta·(1+s) + t. Forward needs two sums per channel (of x and x²), backward two others: S1 = Σ du and S2 = Σ du·(x - mean)
+// with du = dy·silu'(u). Groups are then sums over their channels, so every loop runs along the contiguous channels whatever
+// the size of a group. A sample is cut into pieces of positions where there are too few samples for the threads.
+public sealed unsafe partial class CpuKernels
+{
+    /// <summary>Positions whose sums stay in float32 before they go on in float64.</summary>
+    private const int NormBlock = 128;
+
+    public void GroupNormForward(
+        in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd)
+    {
+        var loop = new GroupNormLoop(shape, x.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32) { Y = y.F32 };
+        loop.Run();
+    }
+
+    public void GroupNormBackward(
+        in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd,
+        Target dx, Target dgamma, Target dbeta, Target dscaleShift)
+    {
+        var loop = new GroupNormLoop(shape, x.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32)
+        {
+            Backward = true,
+            Dy = dy.F32,
+            Dx = dx,
+        };
+        loop.Run();
+        SimdLoops.For(shape.Channels, 256, new GroupNormParameterLoop(loop, dgamma, dbeta, dscaleShift));
+    }
+
+    private enum GroupNormPhase
+    {
+        Everything,
+        Sums,
+        Result,
+    }
+
+    private struct GroupNormLoop(
+        GroupNormShape shape, float* x, float* gamma, float* beta, float* scaleShift, float* mean, float* rstd) : IParallelLoop
+    {
+        public readonly GroupNormShape Shape = shape;
+        public readonly float* Gamma = gamma, Beta = beta, ScaleShift = scaleShift, Rstd = rstd;
+        public bool Backward;
+        public float* Y, Dy;
+        public Target Dx;
+
+        /// <summary>Per sample, and before that per piece: two float64 sums per channel.</summary>
+        public double* Sums;
+
+        /// <summary>Per sample: the factors of each channel, in rows of length Channels.</summary>
+        private float* factors;
+        private int pieces, piecePositions;
+        private GroupNormPhase phase;
+
+        private const int FactorRows = 5;
+
+        public void Run()
+        {
+            (int batch, int positions, int channels) = (Shape.Batch, Shape.Positions, Shape.Channels);
+            long size = (long)positions * channels;
+            int wanted = batch >= 4 * CpuThreads.Count ? 1 : (4 * CpuThreads.Count + batch - 1) / batch;
+            pieces = (int)Math.Clamp(size / 8192, 1, wanted);
+            piecePositions = (positions + pieces - 1) / pieces;
+            long sumBytes = (long)batch * pieces * 2 * channels * sizeof(double);
+            long factorBytes = (long)batch * FactorRows * channels * sizeof(float);
+            byte* scratch = Scratch.ForCall<byte>(sumBytes + factorBytes);
+            Sums = (double*)scratch;
+            factors = (float*)(scratch + sumBytes);
+
+            if (pieces == 1)
+            {
+                phase = GroupNormPhase.Everything;
+                SimdLoops.For(batch, 1, this);
+                return;
+            }
+
+            phase = GroupNormPhase.Sums;
+            SimdLoops.For(batch * pieces, 1, this);
+            for (int b = 0; b < batch; b++)
+                Finish(b);
+            phase = GroupNormPhase.Result;
+            SimdLoops.For(batch * pieces, 1, this);
+        }
+
+        [MethodImpl(Hot)]
+        public readonly void Run<V>(int start, int end)
+            where V : unmanaged, ISimd<V>
+        {
+            for (int i = start; i < end; i++)
+            {
+                (int b, int piece) = (i / pieces, i % pieces);
+                int first = Math.Min(Shape.Positions, piece * piecePositions);
+                int count = Math.Min(Shape.Positions - first, piecePositions);
+                long at = ((long)b * Shape.Positions + first) * Shape.Channels;
+                if (phase != GroupNormPhase.Result)
+                {
+                    if (Backward)
+                        FillFactors(b);
+                    SumPiece<V>(b, at, count, Sums + (long)i * 2 * Shape.Channels);
+                }
+
+                if (phase == GroupNormPhase.Everything)
+                    Finish(b);
+                if (phase == GroupNormPhase.Sums)
+                    continue;
+                if (!Backward)
+                    Normalize<V>(b, at, count);
+                else if (!Dx.IsNone)
+                    InputGradient<V>(b, at, count);
+            }
+        }
+
+        /// <summary>The sums of all pieces of a sample, added into the first's place.</summary>
+        private readonly double* SampleSums(int b)
+        {
+            double* sums = Sums + (long)b * pieces * 2 * Shape.Channels;
+            for (int p = 1; p < pieces; p++)
+                for (int c = 0; c < 2 * Shape.Channels; c++)
+                    sums[c] += sums[(long)p * 2 * Shape.Channels + c];
+            return sums;
+        }
+
+        public readonly double* SumsOf(int b) => Sums + (long)b * pieces * 2 * Shape.Channels;
+
+        private readonly float* FactorsOf(int b) => factors + (long)b * FactorRows * Shape.Channels;
+
+        private readonly float Scale(int b, int c) => ScaleShift == null ? 1f : 1f + ScaleShift[(long)b * 2 * Shape.Channels + c];
+
+        /// <summary>Rows mean, A, B of the sample's factors.</summary>
+        private readonly void FillFactors(int b)
+        {
+            int channels = Shape.Channels, size = channels / Shape.Groups;
+            float* f = FactorsOf(b);
+            float* t = ScaleShift == null ? null : ScaleShift + ((long)b * 2 + 1) * channels;
+            for (int c = 0; c < channels; c++)
+            {
+                int g = b * Shape.Groups + c / size;
+                float s = Scale(b, c);
+                f[c] = mean[g];
+                f[channels + c] = Rstd[g] * Gamma[c] * s;
+                f[2 * channels + c] = Beta[c] * s + (t == null ? 0 : t[c]);
+            }
+        }
+
+        /// <summary>From sums to statistics (forward) or to the gradient's group means (backward).</summary>
+        private readonly void Finish(int b)
+        {
+            int channels = Shape.Channels, size = channels / Shape.Groups, positions = Shape.Positions;
+            double* sums = SampleSums(b);
+            double count = (double)positions * size;
+            if (!Backward)
+            {
+                float* shift = x + (long)b * positions * channels;
+                for (int g = 0; g < Shape.Groups; g++)
+                {
+                    double total = 0, squares = 0;
+                    for (int c = g * size; c < (g + 1) * size; c++)
+                        total += sums[c] + (double)positions * shift[c];
+                    double m = total / count;
+                    for (int c = g * size; c < (g + 1) * size; c++)
+                    {
+                        double offset = shift[c] + sums[c] / positions - m;
+                        squares += sums[channels + c] - sums[c] * sums[c] / positions + positions * offset * offset;
+                    }
+
+                    mean[b * Shape.Groups + g] = (float)m;
+                    Rstd[b * Shape.Groups + g] = (float)(1 / Math.Sqrt(Math.Max(0, squares / count) + Shape.Epsilon));
+                }
+
+                FillFactors(b);
+                return;
+            }
+
+            float* f = FactorsOf(b);
+            for (int g = 0; g < Shape.Groups; g++)
+            {
+                double k = Rstd[b * Shape.Groups + g], g1 = 0, g2 = 0;
+                for (int c = g * size; c < (g + 1) * size; c++)
+                {
+                    double a = (double)Gamma[c] * Scale(b, c);
+                    g1 += a * sums[c];
+                    g2 += a * sums[channels + c];
+                }
+
+                for (int c = g * size; c < (g + 1) * size; c++)
+                {
+                    f[3 * channels + c] = (float)(-k * k * k * g2 / count);
+                    f[4 * channels + c] = (float)(-k * g1 / count);
+                }
+            }
+        }
+
+        [MethodImpl(Hot)]
+        private readonly void SumPiece<V>(int b, long at, int count, double* sums)
+            where V : unmanaged, ISimd<V>
+        {
+            int channels = Shape.Channels;
+            new Span<double>(sums, 2 * channels).Clear();
+            float* shift = x + (long)b * Shape.Positions * channels;
+            float* f = FactorsOf(b);
+            for (int p = 0; p < count; p += NormBlock)
+            {
+                int rows = Math.Min(NormBlock, count - p);
+                long i = at + (long)p * channels;
+                int c = 0;
+                if (!Backward)
+                {
+                    for (; c + V.Width <= channels; c += V.Width)
+                        Moments<V>(x + i + c, rows, channels, shift + c, sums + c);
+                    for (; c < channels; c++)
+                        Moments<F1>(x + i + c, rows, channels, shift + c, sums + c);
+                }
+                else
+                {
+                    for (; c + V.Width <= channels; c += V.Width)
+                        GradientMoments<V>(Shape.Silu, x + i + c, Dy + i + c, rows, channels, f + c, sums + c);
+                    for (; c < channels; c++)
+                        GradientMoments<F1>(Shape.Silu, x + i + c, Dy + i + c, rows, channels, f + c, sums + c);
+                }
+            }
+        }
+
+        [MethodImpl(Hot)]
+        private readonly void Normalize<V>(int b, long at, int count)
+            where V : unmanaged, ISimd<V>
+        {
+            int channels = Shape.Channels;
+            bool silu = Shape.Silu;
+            float* f = FactorsOf(b), from = x + at, to = Y + at;
+            for (int p = 0; p < count; p++, from += channels, to += channels)
+            {
+                int c = 0;
+                for (; c + V.Width <= channels; c += V.Width)
+                {
+                    V u = Modulated<V>(from + c, f + c, channels);
+                    V.Store(to + c, silu ? SimdMath.Silu(u) : u);
+                }
+
+                for (; c < channels; c++)
+                {
+                    F1 u = Modulated<F1>(from + c, f + c, channels);
+                    F1.Store(to + c, silu ? SimdMath.Silu(u) : u);
+                }
+            }
+        }
+
+        [MethodImpl(Hot)]
+        private readonly void InputGradient<V>(int b, long at, int count)
+            where V : unmanaged, ISimd<V>
+        {
+            int channels = Shape.Channels;
+            bool silu = Shape.Silu;
+            float* f = FactorsOf(b), from = x + at, dy = Dy + at;
+            Output to = new(Dx);
+            for (int p = 0; p < count; p++, from += channels, dy += channels, at += channels)
+            {
+                int c = 0;
+                for (; c + V.Width <= channels; c += V.Width)
+                    to.Put(at + c, InputGradient<V>(silu, from + c, dy + c, f + c, channels));
+                for (; c < channels; c++)
+                    to.Put(at + c, InputGradient<F1>(silu, from + c, dy + c, f + c, channels));
+            }
+        }
+
+        /// <summary>dx = du·A - (x - mean)·rstd²·mean(dn̂·n̂)·rstd - rstd·mean(dn̂), the means over the group.</summary>
+        [MethodImpl(Inline)]
+        private static V InputGradient<V>(bool silu, float* x, float* dy, float* f, int channels)
+            where V : unmanaged, ISimd<V>
+        {
+            V d = V.Load(x) - V.Load(f), a = V.Load(f + channels), du = V.Load(dy);
+            if (silu)
+                du *= SimdMath.SiluDerivative(V.Fma(d, a, V.Load(f + 2 * channels)));
+            return V.Fma(du, a, V.Fma(d, V.Load(f + 3 * channels), V.Load(f + 4 * channels)));
+        }
+
+        [MethodImpl(Inline)]
+        private static V Modulated<V>(float* x, float* f, int channels)
+            where V : unmanaged, ISimd<V> =>
+            V.Fma(V.Load(x) - V.Load(f), V.Load(f + channels), V.Load(f + 2 * channels));
+
+        /// <summary>Adds Σ (x - shift) and Σ (x - shift)² of some channels over rows to sums and sums + stride.</summary>
+        [MethodImpl(Inline)]
+        private static void Moments<V>(float* x, int rows, int stride, float* shift, double* sums)
+            where V : unmanaged, ISimd<V>
+        {
+            V zero = V.Load(shift), s0 = V.Set(0f), s1 = s0, q0 = s0, q1 = s0;
+            int r = 0;
+            for (; r + 2 <= rows; r += 2, x += 2 * stride)
+            {
+                V d0 = V.Load(x) - zero, d1 = V.Load(x + stride) - zero;
+                s0 += d0;
+                q0 = V.Fma(d0, d0, q0);
+                s1 += d1;
+                q1 = V.Fma(d1, d1, q1);
+            }
+
+            if (r < rows)
+            {
+                V d = V.Load(x) - zero;
+                s0 += d;
+                q0 = V.Fma(d, d, q0);
+            }
+
+            AddTo(sums, s0 + s1);
+            AddTo(sums + stride, q0 + q1);
+        }
+
+        /// <summary>Adds S1 and S2 of some channels over rows to sums and sums + stride.</summary>
+        [MethodImpl(Inline)]
+        private static void GradientMoments<V>(bool silu, float* x, float* dy, int rows, int stride, float* f, double* sums)
+            where V : unmanaged, ISimd<V>
+        {
+            V mean = V.Load(f), a = V.Load(f + stride), b = V.Load(f + 2 * stride), s1 = V.Set(0f), s2 = s1;
+            for (int r = 0; r < rows; r++, x += stride, dy += stride)
+            {
+                V d = V.Load(x) - mean, du = V.Load(dy);
+                if (silu)
+                    du *= SimdMath.SiluDerivative(V.Fma(d, a, b));
+                s1 += du;
+                s2 = V.Fma(du, d, s2);
+            }
+
+            AddTo(sums, s1);
+            AddTo(sums + stride, s2);
+        }
+
+        [MethodImpl(Inline)]
+        private static void AddTo<V>(double* sums, V v)
+            where V : unmanaged, ISimd<V>
+        {
+            float* lanes = (float*)&v;
+            for (int i = 0; i < V.Width; i++)
+                sums[i] += lanes[i];
+        }
+    }
+
+    /// <summary>Gradients of gamma, beta, scale and shift from the sums of the samples.</summary>
+    private readonly struct GroupNormParameterLoop(GroupNormLoop norm, Target dgamma, Target dbeta, Target dscaleShift) : IParallelLoop
+    {
+        public void Run<V>(int start, int end)
+            where V : unmanaged, ISimd<V>
+        {
+            int channels = norm.Shape.Channels, size = channels / norm.Shape.Groups;
+            for (int c = start; c < end; c++)
+            {
+                double gammaSum = 0, betaSum = 0;
+                for (int b = 0; b < norm.Shape.Batch; b++)
+                {
+                    double* sums = norm.SumsOf(b);
+                    double s1 = sums[c], s2 = sums[channels + c] * norm.Rstd[b * norm.Shape.Groups + c / size];
+                    long at = (long)b * 2 * channels + c;
+                    double scale = norm.ScaleShift == null ? 1 : 1 + norm.ScaleShift[at];
+                    gammaSum += scale * s2;
+                    betaSum += scale * s1;
+                    if (dscaleShift.IsNone)
+                        continue;
+                    Put(dscaleShift, at, norm.Gamma[c] * s2 + norm.Beta[c] * s1);
+                    Put(dscaleShift, at + channels, s1);
+                }
+
+                if (!dgamma.IsNone)
+                    Put(dgamma, c, gammaSum);
+                if (!dbeta.IsNone)
+                    Put(dbeta, c, betaSum);
+            }
+        }
+    }
+
+    private static void Put(Target target, long i, double value) =>
+        target.Ptr.F32[i] = (float)(target.Accumulate ? target.Ptr.F32[i] + value : value);
+}
