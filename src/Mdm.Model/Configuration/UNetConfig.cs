@@ -14,7 +14,7 @@ public sealed class ResNetConfig
     [Setting("Groups of the group norms in residual blocks and the output layer", Min = 1)]
     public int NumGroupsNorm { get; set; } = 32;
 
-    [Setting("Share of the activations dropped in training", Min = 0, Max = 1)]
+    [Setting("Share of the activations dropped in training", Min = 0, Max = 0.99)]
     public double Dropout { get; set; }
 
     [Setting("Adds a feed-forward part to every attention layer")]
@@ -37,22 +37,22 @@ public sealed class UNetConfig
     private bool? _skipMidBlocks;
     private bool? _skipCondEmb;
 
-    [Setting("Channels of each level, highest resolution first", Min = 1)]
+    [Setting("Channels of each level, highest resolution first", Min = 1, Max = 65536)]
     public int[] ResolutionChannels { get; set; } = [128, 256, 256, 512, 1024];
 
-    [Setting("Residual blocks of each level; one number serves all levels", Min = 1)]
+    [Setting("Residual blocks of each level; one number serves all levels", Min = 1, Max = 64)]
     public int[] NumResnetsPerResolution { get; set; } = [2];
 
     [Setting("Levels that have attention, counted from 0", Min = 0)]
     public int[] AttentionLevels { get; set; } = [2, 3];
 
-    [Setting("Attention layers after each residual block of a level; one number serves all levels", Min = 0)]
+    [Setting("Attention layers after each residual block of a level; one number serves all levels", Min = 0, Max = 64)]
     public int[] NumAttentionLayers { get; set; } = [1];
 
-    [Setting("Attention layers over frames per level (temporal mode)", Min = 0)]
+    [Setting("Attention layers over frames per level (temporal mode)", Min = 0, Max = 64)]
     public int[]? NumTemporalAttentionLayers { get; set; }
 
-    [Setting("Width of the time embedding; none: 4 x the first level's channels", Min = 8)]
+    [Setting("Width of the time embedding; none: 4 x the first level's channels", Min = 8, Max = 65536)]
     public int? TemporalDim { get; set; }
 
     [Setting("Width of the text features; the program sets it from the text model", Min = -1)]
@@ -61,7 +61,7 @@ public sealed class UNetConfig
     [Setting("Width to which text features are projected; -1: not projected", Min = -1)]
     public int ConditioningFeatureProjDim { get; set; } = -1;
 
-    [Setting("Trained self-attention blocks over the text features", Min = 0)]
+    [Setting("Trained self-attention blocks over the text features", Min = 0, Max = 64)]
     public int NumLmHeadLayers { get; set; }
 
     [Setting("Cross-attention leaves out padding tokens")]
