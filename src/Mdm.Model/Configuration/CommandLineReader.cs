@@ -50,7 +50,8 @@ internal sealed class CommandLineReader(Func<string, SettingField?> find, Func<s
         string name = parts[0].Replace('-', '_');
         string? value = parts.Length == 2 ? parts[1] : null;
         SettingField? field = find(name);
-        bool negated = field == null && name.StartsWith("no_", StringComparison.Ordinal) && find(name[3..]) is { IsSwitch: true };
+        bool negated = field == null && name.StartsWith("no_", StringComparison.Ordinal)
+            && find(name[3..]) is { IsSwitch: true };
         if (negated)
             (name, field) = (name[3..], find(name[3..]));
 

@@ -47,7 +47,9 @@ public static class ConfigLoader
     {
         if (field.Get(owner) is { } section)
             return section;
-        object made = field.Type == typeof(UNetConfig) ? new UNetConfig { Nesting = true } : Activator.CreateInstance(field.Type)!;
+        object made = field.Type == typeof(UNetConfig)
+            ? new UNetConfig { Nesting = true }
+            : Activator.CreateInstance(field.Type)!;
         field.Set(owner, made);
         return made;
     }

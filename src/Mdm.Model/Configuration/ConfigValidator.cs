@@ -64,7 +64,8 @@ public static class ConfigValidator
         if (SizeFinding(config.UnetConfig, config.SampleImageSize, "sample_image_size") is { } sample)
             yield return sample;
         if (config.ReaderConfig is { SmallerSideSize: > 0 } r && r.SmallerSideSize < r.ImageSize)
-            yield return $"reader_config.smaller_side_size: found {r.SmallerSideSize}, expected at least image_size {r.ImageSize}";
+            yield return $"reader_config.smaller_side_size: found {r.SmallerSideSize}, expected at least "
+                + $"image_size {r.ImageSize}";
         if (config.ReaderConfig is { PadToMaxLength: true, MaxTokenLength: < 1 })
             yield return "reader_config.max_token_length: found "
                 + $"{config.ReaderConfig.MaxTokenLength}, expected at least 1 with pad_to_max_length";
@@ -80,7 +81,8 @@ public static class ConfigValidator
         if (networks > 1 && d.ModelOutputScale != 0)
             yield return $"diffusion_config.model_output_scale: found {d.ModelOutputScale}, expected 0 for a nested network";
         if (d.MultiResWeights is { } weights && weights.Length != networks)
-            yield return $"diffusion_config.multi_res_weights: found {weights.Length} weights, expected {networks}, one per network";
+            yield return $"diffusion_config.multi_res_weights: found {weights.Length} weights, expected {networks}, "
+                + "one per network";
         if (d.MixedRatio is { } ratio && ratio.Length != networks)
             yield return $"diffusion_config.mixed_ratio: found {ratio.Length} shares, expected {networks}, one per network";
         else if (d.MixedRatio is { Length: > 0 } shares && shares[0] <= 0)

@@ -2,7 +2,7 @@ using Mdm.Kernels;
 
 namespace Mdm.Model.Configuration;
 
-/// <summary>Checks the shape of networks: walks through the blocks that would be built and looks at every layer's channels.</summary>
+/// <summary>Checks the shape of networks by walking through the blocks that would be built.</summary>
 internal sealed class NetworkValidator
 {
     /// <summary>Heads of every 2-D attention and of the text blocks.</summary>
@@ -72,7 +72,8 @@ internal sealed class NetworkValidator
         CheckLength("num_resnets_per_resolution", _config.NumResnetsPerResolution);
         CheckLength("num_attention_layers", _config.NumAttentionLayers);
         // The default is meant for five levels and stands beside shorter lists in existing files.
-        if (!_config.AttentionLevels.SequenceEqual(DefaultAttentionLevels) && _config.AttentionLevels.Any(l => l >= _config.Levels))
+        if (!_config.AttentionLevels.SequenceEqual(DefaultAttentionLevels)
+            && _config.AttentionLevels.Any(level => level >= _config.Levels))
             _findings.Add($"{_path}.attention_levels: found {_config.AttentionLevels.Max()}, expected levels from 0 to "
                 + $"{_config.Levels - 1}");
         if (_config is { TemporalMode: true, NumTemporalAttentionLayers: { } temporal })
@@ -80,14 +81,15 @@ internal sealed class NetworkValidator
         if (_config.TemporalWidth % 8 != 0)
             _findings.Add($"{_path}.temporal_dim: found {_config.TemporalWidth}, expected a multiple of 8");
         if (outer != null && outer.TemporalWidth != _config.TemporalWidth)
-            _findings.Add($"{_path}.temporal_dim: found {_config.TemporalWidth}, expected {outer.TemporalWidth} as in the network "
-                + "around it");
+            _findings.Add($"{_path}.temporal_dim: found {_config.TemporalWidth}, expected {outer.TemporalWidth} as in the "
+                + "network around it");
         if (_config.SkipInnerUnetInput)
             _findings.Add($"{_path}.skip_inner_unet_input: found true, expected false (not supported)");
         if (outer != null && _config.TemporalMode)
             _findings.Add($"{_path}.temporal_mode: found true, expected false in an inner network");
         CheckMicroConditions();
-        if (_config is { InnerConfig: null, NumLmHeadLayers: > 0, ConditioningWidth: > 0 } && _config.ConditioningWidth % Heads != 0)
+        if (_config is { InnerConfig: null, NumLmHeadLayers: > 0, ConditioningWidth: > 0 }
+            && _config.ConditioningWidth % Heads != 0)
             _findings.Add($"{_path}.num_lm_head_layers: text features of width {_config.ConditioningWidth} are not divisible by "
                 + $"{Heads} heads");
     }
@@ -117,38 +119,22 @@ internal sealed class NetworkValidator
         }
     }
 
+    /// <summary>Looks at the blocks on the way down and in the middle. Those on the way up hold sums of the same channels, which
+    /// are divisible wherever these are.</summary>
     private void CheckBlocks()
     {
-        int[] channels = _config.ResolutionChannels;
-        var skips = new Stack<int>([channels[0]]);
-        int x = channels[0];
-        for (int level = 0; level < channels.Length; level++)
-        {
+        int x = _config.ResolutionChannels[0];
+        for (int level = 0; level < _config.Levels; level++)
             for (int i = 0; i < _config.ResnetsAt(level); i++)
             {
-                CheckStep($"down_blocks.{level}", level, i, x, channels[level]);
-                x = channels[level];
-                skips.Push(x);
+                CheckStep($"down_blocks.{level}", level, i, x, _config.ResolutionChannels[level]);
+                x = _config.ResolutionChannels[level];
             }
 
-            if (level < channels.Length - 1)
-                skips.Push(x);
-        }
-
-        if (!_config.SkipMidBlocks)
-        {
-            CheckResnet("mid_blocks.0.resnets.0", x, x);
-            CheckAttention("mid_blocks.0.attn.0", x);
-        }
-
-        for (int level = channels.Length - 1; level >= 0; level--)
-            for (int i = 0; i <= _config.ResnetsAt(level); i++)
-            {
-                CheckStep($"up_blocks.{channels.Length - 1 - level}", level, i, x + skips.Pop(), channels[level]);
-                x = channels[level];
-            }
-
-        CheckGroups("norm_out", x, _config.ResnetConfig.NumGroupsNorm);
+        if (_config.SkipMidBlocks)
+            return;
+        CheckResnet("mid_blocks.0.resnets.0", x, x);
+        CheckAttention("mid_blocks.0.attn.0", x);
     }
 
     private void CheckStep(string block, int level, int resnet, int from, int to)

@@ -115,7 +115,7 @@ public sealed class UNetConfig
     [Setting("Creates interp_layer1/2, which the forward pass does not use")]
     public bool InterpConditioning { get; set; }
 
-    /// <summary>The network in the middle of this one, working at this one's lowest resolution; null for a plain U-Net.</summary>
+    /// <summary>The network in the middle of this one, at its lowest resolution; null for a plain U-Net.</summary>
     [Setting("The network nested in this one")]
     public UNetConfig? InnerConfig { get; set; }
 
@@ -152,7 +152,7 @@ public sealed class UNetConfig
     public int TemporalLayersAt(int level) =>
         TemporalMode && NumTemporalAttentionLayers is { Length: > 0 } layers ? At(layers, level) : 0;
 
-    /// <summary>Size of each network's image over the innermost network's, highest first: [16, 4, 1] for 1024 over 256 over 64.</summary>
+    /// <summary>Size of each network's image over the innermost one's: [16, 4, 1] for 1024 over 256 over 64.</summary>
     public int[] Scales()
     {
         UNetConfig[] chain = Chain().ToArray();

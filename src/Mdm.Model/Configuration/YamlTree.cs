@@ -108,7 +108,8 @@ internal sealed class YamlTree
     private YamlValue ReadScalar()
     {
         Scalar scalar = _events.Consume<Scalar>();
-        return new YamlValue { Line = (int)scalar.Start.Line, Scalar = scalar.Value, Quoted = scalar.Style != ScalarStyle.Plain };
+        bool quoted = scalar.Style != ScalarStyle.Plain;
+        return new YamlValue { Line = (int)scalar.Start.Line, Scalar = scalar.Value, Quoted = quoted };
     }
 
     private YamlValue ReadList(int depth)
