@@ -17,7 +17,8 @@ internal sealed class SafeTensorsFile : ITensorFile
     private readonly OrderedDictionary<string, string> metadata = [];
     private readonly long dataStart;
 
-    private SafeTensorsFile(MappedFile file)
+    /// <summary>Reads the header; the result owns the file.</summary>
+    public SafeTensorsFile(MappedFile file)
     {
         this.file = file;
         ReadOnlySpan<byte> header = Header();
@@ -37,9 +38,6 @@ internal sealed class SafeTensorsFile : ITensorFile
     public IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
 
     public IReadOnlyDictionary<string, string> Metadata => metadata;
-
-    /// <summary>Reads the header; the result owns the file.</summary>
-    public static SafeTensorsFile Read(MappedFile file) => new(file);
 
     public void Dispose() => file.Dispose();
 

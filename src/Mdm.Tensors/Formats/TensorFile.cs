@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Tensors.Formats.PyTorch;
 
 namespace Mdm.Tensors.Formats;
 
@@ -14,6 +15,10 @@ public interface ITensorFile : IDisposable
 /// <summary>Opens and writes files of tensors, whichever of the known formats they are in.</summary>
 public static class TensorFile
 {
+    /// <summary>Protocol 2 and the magic number 0x1950a86a20f9469cfc6c.</summary>
+    private static ReadOnlySpan<byte> OldPickle =>
+        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
     /// <summary>Opens a file, telling its format by its first bytes.</summary>
     /// <exception cref="MdmException">The file is missing, damaged or of no known format.</exception>
     public static ITensorFile Open(string path)
@@ -21,7 +26,14 @@ public static class TensorFile
         MappedFile file = MappedFile.Open(path);
         try
         {
-            return SafeTensorsFile.Read(file);
+            ReadOnlySpan<byte> start = file.Slice(0, (int)Math.Min(file.Length, OldPickle.Length));
+            if (start.StartsWith("PK\u0003\u0004"u8) || start.StartsWith("PK\u0005\u0006"u8))
+                return new PthFile(file);
+            if (start.SequenceEqual(OldPickle))
+                throw new MdmException($"{path} has PyTorch's format from before version 1.6; load it there and save it again");
+            if (start[0] == OldPickle[0] && (start.Length < 9 || start[8] != (byte)'{'))
+                throw new MdmException($"{path} is a bare Python pickle, expected safetensors or a zip as torch.save writes it");
+            return new SafeTensorsFile(file);
         }
         catch
         {
@@ -45,7 +57,8 @@ public static class TensorFile
         Action<Stream> write = extension switch
         {
             ".safetensors" => stream => SafeTensorsWriter.Write(stream, tensors, metadata),
-            _ => throw new MdmException($"cannot write {path}: found extension '{extension}', expected .safetensors"),
+            ".pth" or ".pt" or ".bin" => stream => PthWriter.Write(stream, tensors, metadata),
+            _ => throw new MdmException($"cannot write {path}: found extension '{extension}', expected .safetensors or .pth"),
         };
         AtomicFile.Write(path, write);
     }
