@@ -50,6 +50,8 @@ public static partial class Op
     {
         int batch = x.Shape[0];
         RequireCoefficients(a, batch);
+        if (b == null != (z == null))
+            throw new ArgumentException("per-sample combination: a second tensor and its coefficient should be given together");
         if (b != null)
             RequireCoefficients(b, batch);
         if (z != null)

@@ -65,8 +65,9 @@ public static partial class Op
 
     private static int HeadChannels(string operation, Tensor packed, int parts, int heads)
     {
-        if (packed.Shape.Rank != 3 || packed.Shape[2] % parts != 0 || packed.Shape[2] / parts % heads != 0)
-            throw new ArgumentException($"{operation}: queries, keys and values have the shape {packed.Shape}, expected [batch, length, {parts} x channels] with channels divisible by {heads} heads");
+        if (packed.Shape.Rank != 3 || heads <= 0 || packed.Shape[2] % parts != 0 || packed.Shape[2] / parts % heads != 0)
+            throw new ArgumentException(
+                $"{operation}: queries, keys and values have the shape {packed.Shape}, expected [batch, length, {parts} x channels] with channels divisible by {heads} heads");
         return packed.Shape[2] / parts;
     }
 

@@ -12,6 +12,7 @@ public static partial class Op
             throw new ArgumentException($"3x3 convolution: an image of shape {x.Shape} [batch, height, width, channels] does not fit a weight of shape {w.Shape} [out, 3, 3, in]");
         if (stride is not (1 or 2) || (upsample && stride != 1))
             throw new ArgumentException($"3x3 convolution: stride {stride}{(upsample ? " with upsampling" : "")} is not supported, expected 1 or 2");
+        RequireBias("3x3 convolution", b, w.Shape[0]);
         var shape = new ConvShape(x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3], w.Shape[0], stride, upsample);
         Tensor y = Tensor.Empty(x.Device, new Shape(shape.Batch, shape.OutHeight, shape.OutWidth, shape.OutChannels));
         if (residual != null)

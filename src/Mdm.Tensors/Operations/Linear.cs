@@ -10,6 +10,7 @@ public static partial class Op
         int inputs = x.Shape[-1], outputs = w.Shape[0];
         if (w.Shape.Rank != 2 || w.Shape[1] != inputs)
             throw new ArgumentException($"linear: an input of shape {x.Shape} does not fit a weight of shape {w.Shape} [out, in]");
+        RequireBias("linear", b, outputs);
         int rows = checked((int)(x.Count / Math.Max(1, inputs)));
         Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, outputs));
         if (residual != null)
@@ -27,5 +28,11 @@ public static partial class Op
             if (x.RequiresGradient)
                 k.MatMul(MatMulShape.Contiguous(rows, inputs, outputs), dy.Ptr, w.Ptr, dy.Target(x));
         });
+    }
+
+    private static void RequireBias(string operation, Tensor? b, int outputs)
+    {
+        if (b != null && b.Count != outputs)
+            throw new ArgumentException($"{operation}: the bias has the shape {b.Shape}, expected [{outputs}]");
     }
 }

@@ -14,6 +14,9 @@ public static partial class Op
         int batch = x.Shape[0], channels = x.Shape[-1];
         if (groups <= 0 || channels % groups != 0)
             throw new ArgumentException($"group norm: {channels} channels are not divisible by {groups} groups");
+        if (gamma.Count != channels || beta.Count != channels)
+            throw new ArgumentException(
+                $"group norm: weight and bias have the shapes {gamma.Shape} and {beta.Shape}, expected [{channels}]");
         if (scaleShift != null && scaleShift.Shape != new Shape(batch, 2 * channels))
             throw new ArgumentException($"group norm: scale and shift have the shape {scaleShift.Shape}, expected [{batch}, {2 * channels}]");
         int positions = batch == 0 || channels == 0 ? 0 : checked((int)(x.Count / batch / channels));
@@ -32,8 +35,9 @@ public static partial class Op
     public static Tensor LayerNorm(Tensor x, Tensor gamma, Tensor beta, float epsilon = 1e-5f)
     {
         int cols = x.Shape[-1];
-        if (gamma.Count != cols)
-            throw new ArgumentException($"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape}");
+        if (gamma.Count != cols || beta.Count != cols)
+            throw new ArgumentException(
+                $"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape} and a bias of shape {beta.Shape}");
         int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
         Tensor y = Tensor.Like(x);
         Tensor mean = Tensor.Empty(x.Device, new Shape(rows)), rstd = Tensor.Like(mean);

@@ -52,6 +52,8 @@ public static partial class Op
         if (p is not (>= 0 and <= 1))
             throw new ArgumentException($"quantile: p = {p}, expected 0..1");
         int batch = x.Shape[0];
+        if (batch > 0 && x.Count == 0)
+            throw new ArgumentException($"quantile: a sample of shape {x.Shape} has no elements");
         Tensor y = Tensor.Empty(x.Device, new Shape(batch));
         x.Kernels.AbsQuantile(batch, x.Count / batch, p, x.Ptr, y.Ptr);
         return y;

@@ -29,6 +29,8 @@ public static partial class Op
     public static Tensor Resize(Tensor x, int height, int width, ResizeFilter filter = ResizeFilter.Bilinear)
     {
         (int b, int h, int w, int c) = ImageSizes("resizing", x);
+        if (h < 1 || w < 1 || height < 1 || width < 1)
+            throw new ArgumentException($"resizing: an image of {w}x{h} to {width}x{height}, expected sizes of 1 or more");
         Tensor y = Tensor.Empty(x.Device, new Shape(b, height, width, c));
         x.Kernels.Resize(filter, b, h, w, c, height, width, x.Ptr, y.Ptr);
         return y;

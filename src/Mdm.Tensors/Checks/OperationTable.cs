@@ -1,0 +1,22 @@
+using Mdm.Tensors.Operations;
+
+namespace Mdm.Tensors.Checks;
+
+/// <summary>The cases of all operations. Each list lies beside its operation.</summary>
+public static class OperationTable
+{
+    public static IReadOnlyList<OperationCase> All { get; } =
+    [
+        .. ConvolutionCases.All(),
+        .. LinearCases.All(),
+        .. NormalizationCases.All(),
+        .. AttentionCases.All(),
+        .. UnaryCases.All(),
+        .. ArithmeticCases.All(),
+        .. JoiningCases.All(),
+        .. ReductionCases.All(),
+        .. ResamplingCases.All(),
+        .. LookupCases.All(),
+        .. RandomCases.All(),
+    ];
+}

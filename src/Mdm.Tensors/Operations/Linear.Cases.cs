@@ -1,0 +1,57 @@
+using Mdm.Tensors.Checks;
+using static Mdm.Tensors.Checks.CaseInput;
+
+namespace Mdm.Tensors.Operations;
+
+internal static class LinearCases
+{
+    public static IEnumerable<OperationCase> All()
+    {
+        (int Rows, int In, int Out)[] sizes = [(1, 1, 1), (1, 7, 5), (33, 17, 19), (5, 64, 48), (70, 100, 3), (2, 3, 130)];
+        foreach ((int rows, int ins, int outs) in sizes)
+        {
+            CaseInput x = Variable("x", new(rows, ins)), w = Variable("w", new(outs, ins)), b = Variable("b", new(outs));
+            yield return OperationCase.Of("Linear", $"{rows} rows, {ins} to {outs}", [x, w, b],
+                t => Op.Linear(t[0], t[1], t[2]), t => Reference(t[0], t[1], t[2], null, ins, outs));
+        }
+
+        CaseInput image = Variable("x", new(2, 3, 5, 6)), weight = Variable("w", new(7, 6)), bias = Variable("b", new(7));
+        CaseInput residual = Variable("residual", new(2, 3, 5, 7));
+        yield return OperationCase.Of("Linear", "no bias", [image, weight],
+            t => Op.Linear(t[0], t[1]), t => Reference(t[0], t[1], null, null, 6, 7));
+        yield return OperationCase.Of("Linear", "bias and residual, a 1x1 convolution", [image, weight, bias, residual],
+            t => Op.Linear(t[0], t[1], t[2], t[3]), t => Reference(t[0], t[1], t[2], t[3], 6, 7));
+        yield return OperationCase.Of("Linear", "residual without bias", [image, weight, residual],
+            t => Op.Linear(t[0], t[1], null, t[2]), t => Reference(t[0], t[1], null, t[2], 6, 7));
+        CaseInput square = Variable("w", new(6, 6));
+        yield return OperationCase.Of("Linear", "its own input as residual", [image, square],
+            t => Op.Linear(t[0], t[1], null, t[0]), t => Reference(t[0], t[1], null, t[0], 6, 6));
+        yield return OperationCase.Of("Linear", "a matrix times itself", [square],
+            t => Op.Linear(t[0], t[0]), t => Reference(t[0], t[0], null, null, 6, 6));
+
+        yield return OperationCase.Refused("Linear", "weight of another width", [image, Variable("w", new(7, 5))],
+            t => Op.Linear(t[0], t[1]), "an input of shape [2, 3, 5, 6] does not fit a weight of shape [7, 5]");
+        yield return OperationCase.Refused("Linear", "bias of another width", [image, weight, Variable("b", new(6))],
+            t => Op.Linear(t[0], t[1], t[2]), "linear: the bias has the shape [6], expected [7]");
+        yield return OperationCase.Refused("Linear", "residual of another shape", [image, weight, image],
+            t => Op.Linear(t[0], t[1], null, t[2]), "the shapes [2, 3, 5, 7] and [2, 3, 5, 6] should be equal");
+    }
+
+    private static double[] Reference(double[] x, double[] w, double[]? b, double[]? residual, int ins, int outs)
+    {
+        int rows = x.Length / ins;
+        double[] y = new double[rows * outs];
+        for (int r = 0; r < rows; r++)
+        {
+            for (int o = 0; o < outs; o++)
+            {
+                double sum = (b?[o] ?? 0) + (residual?[r * outs + o] ?? 0);
+                for (int i = 0; i < ins; i++)
+                    sum += x[r * ins + i] * w[o * ins + i];
+                y[r * outs + o] = sum;
+            }
+        }
+
+        return y;
+    }
+}

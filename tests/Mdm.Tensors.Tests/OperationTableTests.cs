@@ -1,0 +1,50 @@
+using System.Reflection;
+using Mdm.Kernels;
+using Mdm.Tensors.Checks;
+using Mdm.Tensors.Operations;
+
+namespace Mdm.Tensors.Tests;
+
+/// <summary>Every case of the operation table on every device that is present.</summary>
+public sealed class OperationTableTests
+{
+    private static IEnumerable<TestCaseData> Cases() =>
+        from device in TestDevices.Names
+        from test in OperationTable.All
+        select new TestCaseData(device, test).SetArgDisplayNames(device, test.ToString());
+
+    [TestCaseSource(nameof(Cases))]
+    public void Case(string device, OperationCase test)
+    {
+        IDevice place = Devices.Open(device);
+        long before = place.Memory.InUse;
+        CaseResult result = OperationChecker.Check(test, place);
+        Assert.That(result.Fault, Is.Null);
+        Assert.That(place.Memory.InUse, Is.EqualTo(before), "bytes in use afterwards");
+    }
+
+    [Test]
+    public void EveryOperationHasCasesAndEveryCaseIsNamedOnce()
+    {
+        string[] operations = [.. typeof(Op).GetMethods(BindingFlags.Public | BindingFlags.Static).Select(m => m.Name).Distinct()];
+        Assert.That(operations, Is.Not.Empty);
+        Assert.That(operations, Is.SubsetOf(OperationTable.All.Where(c => c.Reference != null).Select(c => c.Operation)));
+        Assert.That(OperationTable.All.Select(c => c.ToString()), Is.Unique);
+    }
+
+    [Test]
+    public void RowsForPrintingAreFilteredAndTimed()
+    {
+        GradientCheck.Row[] rows = [.. GradientCheck.Run(Devices.Open("cpu"), "multiply: [2, 3")];
+        Assert.That(rows, Has.Length.EqualTo(1));
+        Assert.Multiple(() =>
+        {
+            Assert.That(rows[0].Operation, Is.EqualTo("Multiply"));
+            Assert.That(rows[0].Case, Is.EqualTo("[2, 3, 5]"));
+            Assert.That(rows[0].Verdict, Is.EqualTo("ok"));
+            Assert.That(rows[0].ForwardError, Is.LessThan(1e-6));
+            Assert.That(rows[0].BackwardError, Is.LessThan(1e-6));
+            Assert.That(rows[0].Seconds, Is.GreaterThan(0));
+        });
+    }
+}
