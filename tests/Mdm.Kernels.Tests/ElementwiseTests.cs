@@ -145,7 +145,8 @@ internal sealed class ElementwiseTests(CpuLevel level) : LevelFixture(level)
         Kernels.SampleCombination(batch, inner, Ptr(a), Ptr(x), Missing, Missing, AddTo(z));
         Near(z, x.Select((v, i) => 2.0 * a[i / inner] * v + (double)b[i / inner] * y[i]).ToArray(), 3e-7);
         Kernels.ClampToUnit(batch, inner, Ptr(limit), Ptr(x), Ptr(z));
-        Near(z, x.Select((v, i) => Math.Clamp(v, -limit[i / inner], limit[i / inner]) / (double)limit[i / inner]).ToArray(), 1e-7);
+        double Limit(int i) => limit[i / inner];
+        Near(z, x.Select((v, i) => Math.Clamp(v, -Limit(i), Limit(i)) / Limit(i)).ToArray(), 1e-7);
     }
 
     [Test]

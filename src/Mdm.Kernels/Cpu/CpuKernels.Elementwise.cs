@@ -95,7 +95,7 @@ public sealed unsafe partial class CpuKernels
         if (destination.Accumulate && destination.Ptr.Type != DType.Float32)
             throw new ArgumentException($"rows are added in Float32, not in {destination.Ptr.Type}", nameof(destination));
         if (source.Ptr.Type != destination.Ptr.Type)
-            throw new ArgumentException($"rows of {source.Ptr.Type} cannot be copied to {destination.Ptr.Type}", nameof(destination));
+            throw new ArgumentException($"no copy from {source.Ptr.Type} to {destination.Ptr.Type}", nameof(destination));
         SimdLoops.For(rows, Math.Max(1, 16384 / cols), new CopyRowsLoop(cols, source, destination));
     }
 

@@ -327,19 +327,11 @@ public sealed unsafe partial class CpuKernels
             AddTo(sums, s1);
             AddTo(sums + stride, s2);
         }
-
-        [MethodImpl(Inline)]
-        private static void AddTo<V>(double* sums, V v)
-            where V : unmanaged, ISimd<V>
-        {
-            float* lanes = (float*)&v;
-            for (int i = 0; i < V.Width; i++)
-                sums[i] += lanes[i];
-        }
     }
 
     /// <summary>Gradients of gamma, beta, scale and shift from the sums of the samples.</summary>
-    private readonly struct GroupNormParameterLoop(GroupNormLoop norm, Target dgamma, Target dbeta, Target dscaleShift) : IParallelLoop
+    private readonly struct GroupNormParameterLoop(
+        GroupNormLoop norm, Target dgamma, Target dbeta, Target dscaleShift) : IParallelLoop
     {
         public void Run<V>(int start, int end)
             where V : unmanaged, ISimd<V>
