@@ -4,10 +4,9 @@ using System.Runtime.InteropServices;
 namespace Mdm.Kernels.Cpu;
 
 /// <summary>The processor and its memory. Freed blocks are kept, by size, for the next tensor of about that size.</summary>
-public sealed unsafe partial class CpuDevice : IDevice
+public sealed unsafe class CpuDevice : IDevice
 {
     private const int Alignment = 64;
-    private const long HugePage = 2 << 20;
 
     private readonly Lock gate = new();
     private readonly long limit;
@@ -102,19 +101,17 @@ public sealed unsafe partial class CpuDevice : IDevice
             Trim();
         if (size > limit - reserved)
             throw OutOfMemory(bytes);
-        bool huge = size >= HugePage;
         void* block;
         try
         {
-            block = NativeMemory.AlignedAlloc((nuint)size, huge ? (nuint)HugePage : Alignment);
+            block = NativeMemory.AlignedAlloc((nuint)size, size >= CpuPages.Huge ? (nuint)CpuPages.Huge : Alignment);
         }
         catch (OutOfMemoryException)
         {
             throw OutOfMemory(bytes);
         }
 
-        if (huge && OperatingSystem.IsLinux())
-            _ = MAdvise(block, (nuint)size, AdviceHugePage);
+        CpuPages.AskForHuge(block, size);
         reserved += size;
         return (nint)block;
     }
@@ -146,9 +143,4 @@ public sealed unsafe partial class CpuDevice : IDevice
     }
 
     private static long ClassSize(int c) => Alignment * (c < 3 ? c + 1 : (long)(4 + (c - 3) % 4) << ((c - 3) / 4));
-
-    private const int AdviceHugePage = 14;
-
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int MAdvise(void* address, nuint length, int advice);
 }

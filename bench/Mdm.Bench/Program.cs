@@ -1,0 +1,66 @@
+using System.Text.Json;
+using Mdm.Bench;
+using Mdm.Kernels.Cpu;
+
+// Mdm.Bench [--json FILE] [--only matmul,conv,...] [--level avx512,avx2,plain] [--cpu-time]
+// --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
+if (args.Contains("--cpu-time"))
+{
+    Measure.CpuTime = true;
+    CpuThreads.Count = 1;
+}
+
+string? json = Option("--json");
+string[] only = (Option("--only") ?? "peak,matmul,conv").Split(',');
+CpuLevel[] levels = [.. (Option("--level") ?? "avx512,avx2").Split(',')
+    .Select(name => Enum.Parse<CpuLevel>(name, ignoreCase: true)).Where(level => level <= CpuFeatures.Best)];
+var results = new List<Result>();
+Console.WriteLine($"{CpuThreads.Count} threads, best level {CpuFeatures.Best}");
+if (only.Contains("peak"))
+{
+    foreach (CpuLevel level in levels)
+    {
+        double best = Enumerable.Range(0, 10).Max(_ => Peaks.MultiplyAdds(level));
+        Add(new Result("peak", $"multiply-add {level.ToString().ToLowerInvariant()}", best / 1e9, "GFLOP/s", double.NaN));
+    }
+
+    Add(new Result("peak", "copy", Peaks.Copy() / 1e9, "GB/s", double.NaN));
+}
+
+if (only.Contains("tile"))
+    AddAll(TileBench.Run());
+if (only.Contains("matmul"))
+    AddAll(MatMulBench.Run(levels));
+if (only.Contains("conv"))
+    AddAll(ConvBench.Run(levels));
+if (json != null)
+    File.WriteAllText(json, JsonSerializer.Serialize(results, Options.Json));
+return 0;
+
+string? Option(string name)
+{
+    int at = Array.IndexOf(args, name);
+    return at >= 0 && at + 1 < args.Length ? args[at + 1] : null;
+}
+
+void Add(Result r)
+{
+    results.Add(r);
+    string share = double.IsNaN(r.Share) ? "" : $"{r.Share,7:P1}";
+    Console.WriteLine($"{r.Group,-8} {r.Name,-44} {r.Value,9:0.0} {r.Unit,-8} {share}");
+}
+
+void AddAll(IEnumerable<Result> all)
+{
+    foreach (Result r in all)
+        Add(r);
+}
+
+internal static class Options
+{
+    public static JsonSerializerOptions Json { get; } = new()
+    {
+        WriteIndented = true,
+        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
+}

@@ -1,0 +1,178 @@
+using System.Runtime.CompilerServices;
+
+namespace Mdm.Kernels.Cpu.Products;
+
+/// <summary>
+/// Runs a <see cref="ConvPlan"/>: an implicit matrix product of pixels by (tap, channel) times (tap, channel) by result channels. No
+/// column matrix is made: a tile's rows are pointers to input pixels, one set per tap, and pixels outside the image are a line
+/// of zeros. Images with very few channels are first copied with a border, so that the taps of a row are one stretch of memory.
+/// </summary>
+internal sealed unsafe class Convolution
+{
+    /// <summary>Tiles whose pointers are made at once and that share a pass over the panels of weights.</summary>
+    private const int ChunkTiles = 32;
+
+    /// <summary>Floats of one panel of weights read in a pass: what the second-level cache holds beside the images.</summary>
+    private const int PassFloats = 144 * 1024;
+
+    [ThreadStatic]
+    private static Convolution? mine;
+
+    private readonly ConvWeights weights = new();
+    private ConvPlan plan = null!;
+    private ConvImage image;
+    private float* output;
+    private float* bias;
+    private float* residual;
+    private bool accumulate;
+    private float* zeros;
+    private bool dots;
+    private int tileRows;
+    private int chunkTiles;
+    private int groups;
+
+    /// <summary>output = Σ over taps (+ bias) (+ residual) (+ output). Weights are [O,3,3,I] of the forward convolution.</summary>
+    public static void Run(
+        in ConvShape shape, bool backward, float* input, float* w, float* bias, float* residual, float* output, bool accumulate)
+    {
+        Convolution c = mine ??= new Convolution();
+        ConvPlan plan = ConvPlan.Of(shape, backward);
+        TileSet set = TileSet.Current;
+        c.plan = plan;
+        c.output = output;
+        c.bias = bias;
+        c.residual = residual;
+        c.accumulate = accumulate;
+        c.dots = plan.OutC <= DotKernel.Size && plan.InC >= set.Lanes;
+        c.tileRows = c.dots ? DotKernel.Size : Tile.MaxRows;
+        c.weights.Pack(plan, backward, w, c.dots);
+        c.image = ConvImage.Of(plan, input, !c.dots && plan.InC <= ConvImage.FewChannels);
+        c.zeros = Scratch.Get(ScratchUse.Zeros, plan.InC);
+        int panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
+        PixelClass largest = plan.Classes[0];
+        int tiles = c.Tiles(largest);
+        c.chunkTiles = Math.Clamp(tiles / (4 * CpuThreads.Count), 4, ChunkTiles);
+        int chunks = (tiles + c.chunkTiles - 1) / c.chunkTiles * plan.Classes.Length;
+        c.groups = Math.Clamp(4 * CpuThreads.Count / chunks, 1, panels);
+        CpuThreads.For(chunks * c.groups, 1, &Pieces, Unsafe.AsPointer(ref c));
+    }
+
+    private static void Pieces(void* context, int start, int end, int worker)
+    {
+        Convolution c = Unsafe.AsRef<Convolution>(context);
+        for (int piece = start; piece < end; piece++)
+            c.Piece(piece);
+    }
+
+    private int Tiles(in PixelClass k) => (int)(((long)plan.Batch * k.GridH * k.GridW + tileRows - 1) / tileRows);
+
+    /// <summary>A chunk of tiles of one class, for one group of panels. Chunks beyond a smaller class's last tile are empty.</summary>
+    private void Piece(int piece)
+    {
+        TileSet set = TileSet.Current;
+        int group = piece % groups, chunk = piece / groups, classes = plan.Classes.Length;
+        PixelClass pixels = plan.Classes[chunk % classes];
+        int first = chunk / classes * chunkTiles, count = Math.Min(chunkTiles, Tiles(pixels) - first);
+        if (count <= 0)
+            return;
+        var segments = (Segment*)Scratch.Get(ScratchUse.Segments, ChunkTiles * (16L * sizeof(Segment) + Tile.MaxRows * sizeof(nint)) / 4);
+        var outputs = (float**)(segments + ChunkTiles * 16);
+        int runs = Point(pixels, first, count, segments, outputs);
+        int panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
+        int from = (int)((long)panels * group / groups) * set.PanelWidth;
+        int to = Math.Min(plan.OutC, (int)((long)panels * (group + 1) / groups) * set.PanelWidth);
+        Compute(set, pixels, first, count, segments, runs, outputs, from, to);
+    }
+
+    /// <summary>Fills in the segments (the pointers to input pixels) and the pointers to result pixels of a chunk's tiles; returns the
+    /// number of segments of a tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private int Point(in PixelClass pixels, int first, int count, Segment* segments, float** outputs)
+    {
+        Span<int> runFirst = stackalloc int[16];
+        Span<int> runTaps = stackalloc int[16];
+        int runs = image.Runs(plan, pixels, runFirst, runTaps);
+        long total = (long)plan.Batch * pixels.GridH * pixels.GridW, at = (long)first * tileRows;
+        int j = (int)(at % pixels.GridW), i = (int)(at / pixels.GridW % pixels.GridH), b = (int)(at / pixels.GridW / pixels.GridH);
+        for (int tile = 0; tile < count; tile++)
+        {
+            for (int row = 0; row < tileRows; row++, at++)
+            {
+                bool exists = at < total;
+                int h0 = i * plan.InStep + image.Border, w0 = j * plan.InStep + image.Border;
+                float* corner = image.Data + (((long)b * image.Height + h0) * image.Width + w0) * plan.InC;
+                for (int run = 0; run < runs; run++)
+                {
+                    Segment* segment = segments + tile * runs + run;
+                    Tap tap = plan.Taps[runFirst[run]];
+                    int h = h0 + tap.OffsetH, w = w0 + tap.OffsetW;
+                    segment->Count = runTaps[run] * plan.InC;
+                    bool inside = (uint)h < (uint)image.Height && (uint)w < (uint)image.Width && exists;
+                    (&segment->A0)[row] = inside
+                        ? corner + ((long)tap.OffsetH * image.Width + tap.OffsetW) * plan.InC
+                        : exists ? zeros : (&segment->A0)[row - 1];
+                }
+
+                int p = i * plan.OutStep + pixels.PhaseH, q = j * plan.OutStep + pixels.PhaseW;
+                outputs[tile * tileRows + row] = output + (((long)b * plan.OutH + p) * plan.OutW + q) * plan.OutC;
+                if (++j < pixels.GridW)
+                    continue;
+                j = 0;
+                if (++i < pixels.GridH)
+                    continue;
+                i = 0;
+                b++;
+            }
+        }
+
+        return runs;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Compute(
+        TileSet set, in PixelClass pixels, int first, int count, Segment* segments, int runs, float** outputs, int from, int to)
+    {
+        int left = (int)Math.Min((long)count * tileRows, (long)plan.Batch * pixels.GridH * pixels.GridW - (long)first * tileRows);
+        Tile tile = default;
+        tile.AStep = 1;
+        tile.Spill = Scratch.Get(ScratchUse.Spill, TileSet.MaxTile);
+        tile.ResidualOffset = (nint)(residual - output);
+        for (int j = from, width; j < to; j += width)
+        {
+            width = dots ? DotKernel.Size : set.WidthAt(j, plan.OutC);
+            float* panel = weights.Panel(pixels, j);
+            nint rowStep = dots ? 1 : width;
+            int passRuns = dots ? runs : Math.Max(1, PassFloats / (plan.InC * width));
+            tile.BStep = dots ? pixels.Taps * plan.InC : width;
+            tile.Columns = Math.Min(width, plan.OutC - j);
+            for (int run0 = 0; run0 < runs; run0 += passRuns)
+            {
+                int passed = Math.Min(passRuns, runs - run0);
+                bool firstPass = run0 == 0;
+                tile.SegmentCount = passed;
+                tile.Bias = firstPass && bias != null ? bias + j : null;
+                tile.HasResidual = firstPass && residual != null;
+                tile.Add = accumulate || !firstPass;
+                for (int t = 0; t < count; t++)
+                {
+                    tile.Segments = segments + t * runs + run0;
+                    float* b = panel;
+                    for (Segment* s = segments + t * runs, end = tile.Segments + passed; s < end; s++)
+                    {
+                        s->B = b;
+                        b += s->Count * rowStep;
+                    }
+
+                    int rows = Math.Min(tileRows, left - t * tileRows);
+                    tile.Rows = rows;
+                    for (int row = 0; row < tileRows; row++)
+                        (&tile.C0)[row] = outputs[t * tileRows + row] + j;
+                    if (dots)
+                        set.Dot(&tile);
+                    else
+                        set.Kernel(rows, width)(&tile);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Mdm.Kernels.Cpu.Products;
+
+/// <summary>Copies operands into the order in which the tile kernels read them.</summary>
+internal static unsafe class Packing
+{
+    /// <summary>to[k·width + j] = from[k·step + j] for j &lt; columns, 0 up to width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows(float* from, nint step, int count, int columns, float* to, int width)
+    {
+        for (int k = 0; k < count; k++, from += step, to += width)
+        {
+            int j = 0;
+            if (Vector512.IsHardwareAccelerated)
+            {
+                for (; j <= columns - 16; j += 16)
+                    Vector512.Load(from + j).Store(to + j);
+            }
+
+            for (; j <= columns - 4; j += 4)
+                Vector128.Load(from + j).Store(to + j);
+            for (; j < columns; j++)
+                to[j] = from[j];
+            for (; j < width; j++)
+                to[j] = 0;
+        }
+    }
+
+    /// <summary>to[k·width + j] = from[j·step + k] for j &lt; columns, 0 up to width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transposed(float* from, nint step, int count, int columns, float* to, int width)
+    {
+        int j = 0;
+        for (; Sse.IsSupported && j <= columns - 4; j += 4)
+        {
+            float* f0 = from + j * step, f1 = f0 + step, f2 = f1 + step, f3 = f2 + step;
+            int k = 0;
+            for (; k <= count - 4; k += 4)
+            {
+                Vector128<float> a = Vector128.Load(f0 + k), b = Vector128.Load(f1 + k);
+                Vector128<float> c = Vector128.Load(f2 + k), d = Vector128.Load(f3 + k);
+                Vector128<float> ab = Sse.UnpackLow(a, b), cd = Sse.UnpackLow(c, d);
+                float* o = to + (nint)k * width + j;
+                Sse.MoveLowToHigh(ab, cd).Store(o);
+                Sse.MoveHighToLow(cd, ab).Store(o + width);
+                ab = Sse.UnpackHigh(a, b);
+                cd = Sse.UnpackHigh(c, d);
+                Sse.MoveLowToHigh(ab, cd).Store(o + 2 * width);
+                Sse.MoveHighToLow(cd, ab).Store(o + 3 * width);
+            }
+
+            for (; k < count; k++)
+            {
+                float* o = to + (nint)k * width + j;
+                o[0] = f0[k];
+                o[1] = f1[k];
+                o[2] = f2[k];
+                o[3] = f3[k];
+            }
+        }
+
+        for (; j < columns; j++)
+            for (int k = 0; k < count; k++)
+                to[(nint)k * width + j] = from[j * step + k];
+        for (; j < width; j++)
+            for (int k = 0; k < count; k++)
+                to[(nint)k * width + j] = 0;
+    }
+
+    /// <summary>to[i] += from[i].</summary>
+    public static void Add(float* from, long count, float* to)
+    {
+        for (long i = 0; i < count; i++)
+            to[i] += from[i];
+    }
+}
