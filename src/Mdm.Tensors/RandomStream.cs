@@ -39,6 +39,28 @@ public sealed class RandomStream(ulong seed, ulong stream)
         return y;
     }
 
+    /// <summary>Standard normal numbers, sample i from stream i, so that a sample's numbers do not depend on its batch.</summary>
+    public static Tensor Normal(IDevice device, Shape shape, IReadOnlyList<RandomStream> streams)
+    {
+        if (streams.Count != shape[0])
+            throw new ArgumentException($"{streams.Count} random streams for a batch of {shape[0]}");
+        Tensor y = Tensor.Empty(device, shape);
+        long inner = y.Count / Math.Max(1, shape[0]);
+        for (int i = 0; i < streams.Count; i++)
+            device.Kernels.Normal(inner, streams[i].Key, streams[i].Take(inner), y.Ptr + i * inner);
+        return y;
+    }
+
+    /// <summary>Integers in 0..limit-1, drawn on the host (limit up to 2^24).</summary>
+    public int[] Integers(int count, int limit)
+    {
+        long start = Take(count);
+        int[] values = new int[count];
+        for (int i = 0; i < count; i++)
+            values[i] = Math.Min(limit - 1, (int)((double)Philox.Uniform(Key, start + i) * limit));
+        return values;
+    }
+
     /// <summary>Uniform numbers in [0,1).</summary>
     public Tensor Uniform(IDevice device, Shape shape)
     {

@@ -1,0 +1,31 @@
+using Mdm.Kernels;
+using Mdm.Tensors;
+
+namespace Mdm.Model.Diffusion;
+
+/// <summary>Where the standard normal numbers of a loss or a sampler come from.</summary>
+public interface INoiseSource
+{
+    /// <summary>The next numbers, shaped [B,H,W,C].</summary>
+    Tensor Draw(IDevice device, Shape shape);
+}
+
+/// <summary>Noise for training: the whole batch from one stream.</summary>
+public sealed class StreamNoise(RandomStream random) : INoiseSource
+{
+    public Tensor Draw(IDevice device, Shape shape) => random.Normal(device, shape);
+}
+
+/// <summary>Noise for sampling: every picture has a stream of its own, keyed by the seed and the picture's number in its job,
+/// so that picture 7 of seed 1 is the same in a batch of one and in a batch of sixteen.</summary>
+public sealed class PictureNoise : INoiseSource
+{
+    private readonly RandomStream[] _streams;
+
+    /// <param name="seed">Of the job.</param>
+    /// <param name="pictures">The number in the job of every picture of the batch.</param>
+    public PictureNoise(ulong seed, IEnumerable<long> pictures) =>
+        _streams = pictures.Select(picture => new RandomStream(seed, (ulong)picture)).ToArray();
+
+    public Tensor Draw(IDevice device, Shape shape) => RandomStream.Normal(device, shape, _streams);
+}
