@@ -40,7 +40,7 @@ public static class ConfigLoader
 
     /// <summary>The error for an option that is not a configuration field.</summary>
     internal static MdmException UnknownOption(string name, IEnumerable<string> candidates) =>
-        new($"unknown option --{name}{NearestName.Hint(name[(name.LastIndexOf('.') + 1)..], candidates)}");
+        new($"unknown option --{SettingField.Shown(name)}{NearestName.Hint(name[(name.LastIndexOf('.') + 1)..], candidates)}");
 
     /// <summary>The object of a section, made where it is not there yet.</summary>
     internal static object Section(object owner, SettingField field)
@@ -68,7 +68,7 @@ public static class ConfigLoader
         var reader = new CommandLineReader(FindOption, LegacyKeys.ContainsOption, warn);
         reader.Read(overrides, name => UnknownOption(name, SettingsTable.AllNames(typeof(ProgramConfig))));
         if (reader.Words.Count > 0)
-            throw new MdmException($"expected options that begin with --, found '{reader.Words[0]}'");
+            throw new MdmException($"expected options that begin with --, found '{SettingField.Shown(reader.Words[0])}'");
         foreach (GivenOption option in reader.Options)
         {
             PlacedSetting place = Place(config, option.Name == "vision_model" ? "model" : option.Name);
@@ -136,7 +136,7 @@ public static class ConfigLoader
             string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file == "" ? "." : file))!, name);
             bool found = File.Exists(beside);
             if (!found)
-                warn($"initialize_inner_with_pretrained: there is no file {name}; the inner network starts from scratch");
+                warn($"initialize_inner_with_pretrained: there is no file {SettingField.Shown(name)}; the inner network starts from scratch");
             network.InitializeInnerWithPretrained = found ? beside : null;
         }
     }

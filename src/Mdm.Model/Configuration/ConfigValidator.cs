@@ -53,10 +53,10 @@ public static class ConfigValidator
     private static IEnumerable<string> RunFindings(ProgramConfig config)
     {
         if (config.Model != null && config.Model != config.UnetConfig.ModelName)
-            yield return $"model: found '{config.Model}', expected '{config.UnetConfig.ModelName}', since unet_config nests "
+            yield return $"model: found '{SettingField.Shown(config.Model)}', expected '{config.UnetConfig.ModelName}', since unet_config nests "
                 + $"{config.UnetConfig.Nestings} networks";
         if (!IsDevice(config.Device))
-            yield return $"device: found '{config.Device}', expected auto, cpu, cuda or cuda:N";
+            yield return $"device: found '{SettingField.Shown(config.Device)}', expected auto, cpu, cuda or cuda:N";
         if (config.CategoricalConditioning)
             yield return "categorical_conditioning: found true, expected false (text_model words serves class names)";
         if (SizeFinding(config.UnetConfig, config.ReaderConfig.ImageSize, "reader_config.image_size") is { } reader)

@@ -5,6 +5,8 @@ namespace Mdm.Model.Configuration;
 /// <summary>Puts what a YAML file says into a configuration.</summary>
 internal sealed class ConfigYaml(string file, ProgramConfig config, Action<string> warn)
 {
+    private const int DeepestSection = 16;
+
     private readonly List<string> _legacy = [];
     private readonly List<YamlEntry> _misplaced = [];
 
@@ -75,7 +77,11 @@ internal sealed class ConfigYaml(string file, ProgramConfig config, Action<strin
         }
 
         if (entry.Value.Entries == null)
-            throw new MdmException($"{file}, line {entry.Value.Line}: {path}: expected a section, found '{entry.Value.Shown}'");
+            throw new MdmException($"{file}, line {entry.Value.Line}: {path}: expected a section, "
+                + $"found '{SettingField.Shown(entry.Value.Shown)}'");
+        // Anchors can nest networks far deeper than the file itself is nested.
+        if (path.Count(c => c == '.') > DeepestSection)
+            throw new MdmException($"{file}, line {entry.Line}: sections nested deeper than {DeepestSection}");
         ApplyMap(entry.Value, ConfigLoader.Section(owner, field), path + ".");
     }
 
@@ -85,7 +91,8 @@ internal sealed class ConfigYaml(string file, ProgramConfig config, Action<strin
         if (model == null)
             config.Model = entry.Value.IsNothing ? null : entry.Value.Scalar;
         else if (model != entry.Value.Scalar)
-            warn($"{file}, line {entry.Line}: vision_model {entry.Value.Shown} differs from model {model}, which is used");
+            warn($"{file}, line {entry.Line}: vision_model {SettingField.Shown(entry.Value.Shown)} differs from model "
+                + $"{SettingField.Shown(model)}, which is used");
     }
 
     private void ApplyMisplaced(YamlEntry entry)
@@ -108,7 +115,7 @@ internal sealed class ConfigYaml(string file, ProgramConfig config, Action<strin
             hint = $"; it belongs to {string.Join(", ", elsewhere.Select(s => s.Path))}";
         if (hint == "")
             hint = NearestName.Hint(key, SettingsTable.Walk(config).Select(s => s.Field.Name).Distinct());
-        return new MdmException($"{file}, line {entry.Line}: unknown key '{entry.Key}' {place}{hint}");
+        return new MdmException($"{file}, line {entry.Line}: unknown key '{SettingField.Shown(entry.Key)}' {place}{hint}");
     }
 
     private IEnumerable<YamlEntry> LastOfEach(IReadOnlyList<YamlEntry> entries)

@@ -43,7 +43,7 @@ internal sealed class HelpText
         if (field.Choices.Count > 0)
             help += $" ({string.Join(", ", field.Choices)})";
         if (defaultValue is not (null or "" or false))
-            help += $" [{field.Format(defaultValue)}]";
+            help += $" [{field.Format(defaultValue).Trim('[', ']')}]";
         Entry($"--{name} {field.Placeholder}".TrimEnd(), help);
     }
 

@@ -57,6 +57,9 @@ internal sealed class NetworkValidator
                 validator.CheckBlocks();
             foreach (string finding in validator._findings)
                 yield return finding;
+            // The networks inside are compared with this one, which must have a first level for that.
+            if (network.Levels == 0)
+                yield break;
             (outer, path, module) = (network, path + ".inner_config", module + "inner_unet.");
         }
     }

@@ -131,9 +131,14 @@ public sealed class SettingField
         : Type.IsEnum ? "one of " + string.Join(", ", Choices)
         : IsSection ? "a section" : "text";
 
-    internal MdmException Expected(string found) => new($"expected {TypeName}, found '{Shortened(found)}'");
+    internal MdmException Expected(string found) => new($"expected {TypeName}, found '{Shown(found)}'");
 
-    private static string Shortened(string text) => text.Length <= 60 ? text : text[..57] + "...";
+    /// <summary>Text that somebody wrote, fit for a message of one line: no control characters, and shortened.</summary>
+    internal static string Shown(string text)
+    {
+        string start = text.Length <= 60 ? text : text[..57] + "...";
+        return string.Concat(start.Select(c => char.IsControl(c) || c is '\u2028' or '\u2029' ? ' ' : c));
+    }
 
     private object? Checked(object? value) =>
         Fault(value) is { } fault ? throw new MdmException(fault) : value;

@@ -173,7 +173,7 @@ public sealed class UNetConfig
             string[] parts = entry.Split(':');
             if (parts.Length != 2 || parts[0].Trim().Length == 0 || !double.TryParse(parts[1], out double value)
                 || !double.IsFinite(value))
-                throw new MdmException($"micro_conditioning: found '{entry.Trim()}', expected name:number such as scale:64");
+                throw new MdmException($"micro_conditioning: found '{SettingField.Shown(entry.Trim())}', expected name:number such as scale:64");
             list.Add(new MicroCondition(parts[0].Trim(), value));
         }
 

@@ -13,8 +13,9 @@ internal sealed class YamlValue
     public IReadOnlyList<YamlValue>? Items { get; init; }
     public IReadOnlyList<YamlEntry>? Entries { get; init; }
 
-    /// <summary>The value in words, for messages.</summary>
-    public string Shown => Scalar ?? (Items == null ? "{...}" : "[" + string.Join(", ", Items.Select(i => i.Shown)) + "]");
+    /// <summary>The value in words, for messages. Lists inside lists are left out: anchors can make those endless.</summary>
+    public string Shown => Scalar
+        ?? (Items == null ? "{...}" : "[" + string.Join(", ", Items.Take(16).Select(i => i.Scalar ?? "...")) + "]");
 
     public bool IsNothing => Scalar != null && !Quoted && SettingField.IsNullWord(Scalar);
 }
@@ -58,15 +59,21 @@ internal sealed class YamlTree
     /// <summary>As <see cref="Read"/>, from text; <paramref name="file"/> is the name for messages.</summary>
     public static YamlValue Parse(string file, string text)
     {
+        var tree = new YamlTree(file, new StringReader(text));
         try
         {
-            return new YamlTree(file, new StringReader(text)).ReadDocument();
+            return tree.ReadDocument();
         }
         catch (YamlException e)
         {
             // The library puts positions in front of its message, which are said here in the program's own way.
             string message = (e.InnerException?.Message ?? e.Message).Split('\n')[0].Trim();
-            throw new MdmException($"{file}, line {e.Start.Line}: not YAML: {message}", e);
+            throw new MdmException($"{file}, line {e.Start.Line}: not YAML: {SettingField.Shown(message)}", e);
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or FormatException or OverflowException)
+        {
+            // The library's state machine trips over some damaged files instead of describing them.
+            throw new MdmException($"{file}, line {tree._events.Current?.Start.Line ?? 1}: not YAML", e);
         }
     }
 
@@ -83,7 +90,7 @@ internal sealed class YamlTree
         if (root.IsNothing)
             return new YamlValue { Line = 1, Entries = [] };
         return root.Entries != null ? root
-            : throw new MdmException($"{_file}, line {root.Line}: expected 'key: value' lines, found '{Shortened(root.Shown)}'");
+            : throw new MdmException($"{_file}, line {root.Line}: expected 'key: value' lines, found '{SettingField.Shown(root.Shown)}'");
     }
 
     private YamlValue ReadValue(int depth)
@@ -92,7 +99,7 @@ internal sealed class YamlTree
             throw Fault(_events.Current!, $"nested deeper than {DeepestNesting} levels");
         if (_events.TryConsume<AnchorAlias>(out AnchorAlias? alias))
             return _anchors.TryGetValue(alias.Value, out YamlValue? known) ? known
-                : throw Fault(alias, $"unknown anchor '*{alias.Value}'");
+                : throw Fault(alias, $"unknown anchor '*{SettingField.Shown(alias.Value.Value)}'");
         var node = (NodeEvent)_events.Current!;
         YamlValue value = node switch
         {
@@ -137,6 +144,4 @@ internal sealed class YamlTree
     }
 
     private MdmException Fault(ParsingEvent at, string what) => new($"{_file}, line {at.Start.Line}: {what}");
-
-    private static string Shortened(string text) => text.Length <= 60 ? text : text[..57] + "...";
 }

@@ -159,6 +159,21 @@ public sealed class ConfigLoaderTests
         Assert.That(Fault(() => Yaml("a: " + new string('[', 500))), Does.Contain("nested deeper than 64 levels"));
 
     [Test]
+    public void DamagedFilesEndInOneLineOrAConfiguration()
+    {
+        string[] words = [.. ConfigSaver.ToYaml(Options("--unet_config.inner_config.temporal_dim=64")).Split('\n')];
+        var random = new Random(7);
+        for (int i = 0; i < 400; i++)
+        {
+            char[] text = string.Join('\n', words[..random.Next(words.Length)]).ToCharArray();
+            for (int k = random.Next(6); k > 0 && text.Length > 0; k--)
+                text[random.Next(text.Length)] = (char)random.Next(k == 1 ? 0x2FFF : 127);
+            AssertOneLine(new string(text));
+            AssertOneLine(string.Concat(Enumerable.Range(0, random.Next(99)).Select(_ => (char)random.Next(1, 256))));
+        }
+    }
+
+    [Test]
     public void AMissingFileIsNamed() =>
         Assert.That(Fault(() => ConfigLoader.Load("no/such.yaml", [], _warnings.Add)),
             Does.StartWith("cannot read configuration no/such.yaml"));
@@ -170,8 +185,15 @@ public sealed class ConfigLoaderTests
         Assert.That(ConfigSaver.ToYaml(Yaml(yaml)), Is.EqualTo(ConfigSaver.ToYaml(Options())));
 
     [Test]
-    public void AnchorsAreFollowed() =>
+    public void AnchorsAreFollowedWithinReason()
+    {
         Assert.That(Yaml("batch_size: &n 5\nlog_freq: *n\n").LogFreq, Is.EqualTo(5));
+        string list = string.Concat(Enumerable.Range(1, 40).Select(i => $"lr: &l{i} [*l{i - 1}, *l{i - 1}]\n"));
+        Assert.That(Fault(() => Yaml("lr: &l0 [1, 2]\n" + list)), Does.EndWith("lr: expected a number, found '[..., ...]'"));
+        string nest = string.Concat(Enumerable.Range(1, 40).Select(i => $"  inner_config: &n{i} {{inner_config: *n{i - 1}}}\n"));
+        Assert.That(Fault(() => Yaml("unet_config:\n  inner_config: &n0 {temporal_dim: 8}\n" + nest)),
+            Does.EndWith("sections nested deeper than 16"));
+    }
 
     [Test]
     public void EveryDefaultSurvivesSavingAndLoading()
@@ -262,6 +284,19 @@ public sealed class ConfigLoaderTests
     private ProgramConfig Options(params string[] options) => ConfigLoader.Load(null, options, _warnings.Add);
 
     private ProgramConfig Yaml(string yaml) => ConfigLoader.Parse(yaml, "m.yaml", _warnings.Add);
+
+    private void AssertOneLine(string yaml)
+    {
+        try
+        {
+            foreach (string finding in ConfigValidator.Findings(Yaml(yaml)))
+                Assert.That(finding, Does.Not.Contain("\n"));
+        }
+        catch (MdmException e)
+        {
+            Assert.That(e.Message, Does.Not.Contain("\n").And.Length.LessThan(400));
+        }
+    }
 
     private static string Fault(Action action) => Assert.Throws<MdmException>(action)!.Message;
 }

@@ -56,9 +56,16 @@ public sealed class ConfigValidatorTests
     [TestCase("mixed_ratio: 0:1", "diffusion_config.mixed_ratio: found 0 as the highest level's share, expected more than 0")]
     [TestCase("multi_res_weights: 4", "diffusion_config.multi_res_weights: found 1 weights, expected 2, one per network")]
     [TestCase("model_output_scale: 2", "diffusion_config.model_output_scale: found 2, expected 0 for a nested network")]
+    [TestCase("  num_resnets_per_resolution: [1, 1, 1]",
+        "unet_config.num_resnets_per_resolution: found 3 entries, expected 1 or 2, one per level of resolution_channels")]
     [TestCase("device: abacus", "device: found 'abacus', expected auto, cpu, cuda or cuda:N")]
     [TestCase("", null)]
     public void NestedRunsThatCannotWorkAreRefused(string line, string? message) => AssertFirst(Nested + line, message);
+
+    [Test]
+    public void AnEmptyNetworkAroundAnotherIsNamed() =>
+        AssertFirst(Nested.Replace("resolution_channels: [32, 32]", "resolution_channels: []", StringComparison.Ordinal),
+            "unet_config.resolution_channels: found an empty list, expected at least one level");
 
     [Test]
     public void InnerModulesAreNamedAsInCheckpoints() =>
