@@ -75,13 +75,16 @@ public sealed class Tape : IDisposable
             {
                 Node node = _nodes[i];
                 _nodes.RemoveAt(i);
-                using (Scope.Enter())
+                try
                 {
+                    using Scope scope = Scope.Enter();
                     if (node.Output.HasGradient)
                         node.Backward(new Gradients(node.Output));
                 }
-
-                Free(node);
+                finally
+                {
+                    Free(node);
+                }
             }
         }
         finally
@@ -115,25 +118,31 @@ public sealed class Tape : IDisposable
             return f(inputs);
         long position = RandomStream.Current?.Position ?? 0;
         Tensor y = Paused(() => Scoped(f, inputs));
+        if (Array.IndexOf(inputs, y) >= 0)
+            return y; // f passed an input on; its gradient needs no help
         return tape.Add(y, inputs, gradients =>
         {
             long now = RandomStream.Current?.Rewind(position) ?? 0;
             Tensor[] leaves = Array.ConvertAll(inputs, x => x.RequiresGradient ? x.AsLeaf() : x);
-            using (Tape inner = Start())
+            try
             {
-                Tensor again = f(leaves);
-                if (again.RequiresGradient)
-                    inner.Backward(again, gradients.ToTensor(again.Shape));
-            }
-
-            RandomStream.Current?.Rewind(now);
-            for (int i = 0; i < inputs.Length; i++)
-            {
-                if (leaves[i].Slot is { HasGradient: true } slot && slot != inputs[i].Slot)
+                using (Tape inner = Start())
                 {
-                    gradients.Pass(slot, inputs[i]);
-                    slot.Free();
+                    Tensor again = f(leaves);
+                    if (again.RequiresGradient)
+                        inner.Backward(again, gradients.ToTensor(again.Shape));
                 }
+
+                for (int i = 0; i < inputs.Length; i++)
+                    if (leaves[i] != inputs[i] && leaves[i].Slot is { HasGradient: true } slot)
+                        gradients.Pass(slot, inputs[i]);
+            }
+            finally
+            {
+                RandomStream.Current?.Rewind(now);
+                for (int i = 0; i < inputs.Length; i++)
+                    if (leaves[i] != inputs[i])
+                        leaves[i].FreeGradient();
             }
         });
     }

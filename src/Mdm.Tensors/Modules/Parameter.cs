@@ -52,5 +52,12 @@ public sealed class Parameter
         internal set => _value = value;
     }
 
+    /// <summary>Gives its memory back, if it has any.</summary>
+    internal void Free()
+    {
+        _value?.Dispose();
+        _value = null;
+    }
+
     public static implicit operator Tensor(Parameter parameter) => parameter.Value;
 }

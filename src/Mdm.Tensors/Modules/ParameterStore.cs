@@ -137,7 +137,8 @@ public sealed class ParameterStore : IDisposable
     {
         if (values.Length != parameter.Shape.Count)
             throw new ArgumentException($"{parameter.Name}: {values.Length} numbers, expected {parameter.FileShape}");
-        using Tensor view = Scope.Detach((arena ?? Values).View(parameter.Offset, parameter.Shape, null));
+        bool toArena = arena != null && !parameter.Frozen;
+        using Tensor view = Scope.Detach((toArena ? arena! : Values).View(parameter.Offset, parameter.Shape, null));
         view.CopyFrom(Transpose(parameter, values, toFile: false));
     }
 
@@ -163,8 +164,7 @@ public sealed class ParameterStore : IDisposable
     public void Dispose()
     {
         foreach (Parameter parameter in _parameters)
-            if (IsPlaced)
-                parameter.Value.Dispose();
+            parameter.Free();
         _values?.Dispose();
         _gradients?.Dispose();
         _values = null;
