@@ -7,7 +7,8 @@ namespace Mdm.Tensors.Tests;
 /// <summary>The checker must find operations that are wrong.</summary>
 public sealed class OperationCheckerTests
 {
-    private static readonly CaseInput s_x = CaseInput.Variable("x", new Shape(6, 50)), s_y = CaseInput.Variable("y", new Shape(6, 50));
+    private static readonly CaseInput s_x = CaseInput.Variable("x", new Shape(6, 50));
+    private static readonly CaseInput s_y = CaseInput.Variable("y", new Shape(6, 50));
 
     [Test]
     public void FindsAWrongResult() =>
@@ -23,7 +24,8 @@ public sealed class OperationCheckerTests
 
     [Test]
     public void FindsAGradientThatReplacesAnEarlierOne() =>
-        Assert.That(FaultOf(t => Product(t, 1, t[0].Count, accumulate: false)), Does.StartWith("gradient of x added to an earlier one"));
+        Assert.That(FaultOf(t => Product(t, 1, t[0].Count, accumulate: false)),
+            Does.StartWith("gradient of x added to an earlier one"));
 
     [Test]
     public void FindsAChangedOperand() => Assert.That(FaultOf(t =>

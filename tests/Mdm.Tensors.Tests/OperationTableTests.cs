@@ -26,7 +26,8 @@ public sealed class OperationTableTests
     [Test]
     public void EveryOperationHasCasesAndEveryCaseIsNamedOnce()
     {
-        string[] operations = [.. typeof(Op).GetMethods(BindingFlags.Public | BindingFlags.Static).Select(m => m.Name).Distinct()];
+        MethodInfo[] methods = typeof(Op).GetMethods(BindingFlags.Public | BindingFlags.Static);
+        string[] operations = [.. methods.Select(m => m.Name).Distinct()];
         Assert.That(operations, Is.Not.Empty);
         Assert.That(operations, Is.SubsetOf(OperationTable.All.Where(c => c.Reference != null).Select(c => c.Operation)));
         Assert.That(OperationTable.All.Select(c => c.ToString()), Is.Unique);

@@ -98,7 +98,8 @@ public sealed class CaseInput
                     BinaryPrimitives.WriteHalfLittleEndian(element, (Half)values[i]);
                     break;
                 case DType.BFloat16:
-                    BinaryPrimitives.WriteUInt16LittleEndian(element, (ushort)(BitConverter.SingleToInt32Bits((float)values[i]) >> 16));
+                    BinaryPrimitives.WriteUInt16LittleEndian(element,
+                        (ushort)(BitConverter.SingleToInt32Bits((float)values[i]) >> 16));
                     break;
                 case DType.Int64:
                     BinaryPrimitives.WriteInt64LittleEndian(element, (long)values[i]);

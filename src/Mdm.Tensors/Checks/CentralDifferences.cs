@@ -24,8 +24,8 @@ internal static class CentralDifferences
     /// <param name="gradients">The gradients to be judged; null where none is wanted.</param>
     /// <param name="random">Draws directions and elements.</param>
     /// <param name="worst">The input with the largest error.</param>
-    public static double LargestError(OperationCase test, double[][] values, double[] cotangent, double[]?[] gradients, Random random,
-        out string worst)
+    public static double LargestError(OperationCase test, double[][] values, double[] cotangent, double[]?[] gradients,
+        Random random, out string worst)
     {
         double largest = -1, seedNorm = Norm(cotangent);
         worst = "";
@@ -47,8 +47,8 @@ internal static class CentralDifferences
         return largest;
     }
 
-    private static double AlongDirections(Func<double[][], double[]> f, double[][] values, int i, double[] cotangent, double[] gradient,
-        Random random)
+    private static double AlongDirections(Func<double[][], double[]> f, double[][] values, int i, double[] cotangent,
+        double[] gradient, Random random)
     {
         double squares = 0;
         double[] direction = new double[gradient.Length];
@@ -74,8 +74,8 @@ internal static class CentralDifferences
         return Math.Sqrt(squares / Directions);
     }
 
-    private static double AtElements(Func<double[][], double[]> f, double[][] values, int i, double[] cotangent, double[] gradient,
-        Random random)
+    private static double AtElements(Func<double[][], double[]> f, double[][] values, int i, double[] cotangent,
+        double[] gradient, Random random)
     {
         int count = Math.Min(Samples, gradient.Length);
         double squares = 0;

@@ -10,7 +10,8 @@ public static class GradientCheck
     /// <param name="ForwardError">Relative, by norm; NaN where there is none (a case of wrong shapes).</param>
     /// <param name="BackwardError">Relative, by norm, of the worst input; NaN for an operation without gradient.</param>
     /// <param name="Verdict">"ok", or what is wrong.</param>
-    public sealed record Row(string Operation, string Case, double ForwardError, double BackwardError, string Verdict, double Seconds)
+    public sealed record Row(string Operation, string Case, double ForwardError, double BackwardError, string Verdict,
+        double Seconds)
     {
         public bool Passed => Verdict == "ok";
     }

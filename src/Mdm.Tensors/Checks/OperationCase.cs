@@ -49,7 +49,8 @@ public sealed class OperationCase
         };
 
     /// <summary>A case that must be refused with an <see cref="ArgumentException"/> that says <paramref name="error"/>.</summary>
-    public static OperationCase Refused(string operation, string name, CaseInput[] inputs, Func<Tensor[], Tensor> run, string error) =>
+    public static OperationCase Refused(string operation, string name, CaseInput[] inputs, Func<Tensor[], Tensor> run,
+        string error) =>
         new(operation, name, inputs, run) { Error = error };
 
     public override string ToString() => $"{Operation}: {Name}";

@@ -23,9 +23,12 @@ public static class OperationChecker
         Tensor y = test.Run(inputs);
         double[] found = CaseInput.Read(y);
         if (found.Length != expected.Length)
-            return new CaseResult(double.NaN, double.NaN, $"the result {y} has {found.Length} elements, expected {expected.Length}");
+            return new CaseResult(double.NaN, double.NaN,
+                $"the result {y} has {found.Length} elements, expected {expected.Length}");
         double forward = RelativeError(found, expected);
-        string? fault = forward <= test.ForwardTolerance ? null : $"forward error {forward:0.0e+0} is above {test.ForwardTolerance:0.0e+0}";
+        string? fault = forward <= test.ForwardTolerance
+            ? null
+            : $"forward error {forward:0.0e+0} is above {test.ForwardTolerance:0.0e+0}";
         if (!found.AsSpan().SequenceEqual(CaseInput.Read(test.Run(inputs))) && !found.Any(double.IsNaN))
             fault ??= "a second run gives other bits";
 
@@ -46,7 +49,8 @@ public static class OperationChecker
         return new CaseResult(forward, backward, fault);
     }
 
-    /// <summary>‖found - expected‖ / ‖expected‖; infinite where one has a NaN, the plain difference where expected is all 0.</summary>
+    /// <summary>‖found - expected‖ / ‖expected‖; infinite where one has a NaN; the plain difference where all expected
+    /// numbers are 0.</summary>
     public static double RelativeError(ReadOnlySpan<double> found, ReadOnlySpan<double> expected)
     {
         double difference = 0, norm = 0;
@@ -75,7 +79,8 @@ public static class OperationChecker
     }
 
     // Accumulating, and going back to one input only.
-    private static string? FaultOfGathering(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape, double[]?[] gradients)
+    private static string? FaultOfGathering(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape,
+        double[]?[] gradients)
     {
         double[]?[] doubled = Backward(test, inputs, cotangent, shape, _ => true, passes: 2);
         for (int i = 0; i < inputs.Length; i++)
@@ -94,8 +99,8 @@ public static class OperationChecker
         return null;
     }
 
-    private static double[]?[] Backward(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape, Func<int, bool> wanted,
-        int passes)
+    private static double[]?[] Backward(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape,
+        Func<int, bool> wanted, int passes)
     {
         using Scope scope = Scope.Enter();
         Tensor seed = Tensor.From(inputs[0].Device, Array.ConvertAll(cotangent, c => (float)c), shape);

@@ -11,8 +11,10 @@ internal static class ArithmeticCases
         {
             CaseInput a = Variable("a", shape), b = Variable("b", shape);
             yield return OperationCase.Of("Add", $"{shape}", [a, b], x => Op.Add(x[0], x[1]), x => Zip(x, (p, q) => p + q));
-            yield return OperationCase.Of("Subtract", $"{shape}", [a, b], x => Op.Subtract(x[0], x[1]), x => Zip(x, (p, q) => p - q));
-            yield return OperationCase.Of("Multiply", $"{shape}", [a, b], x => Op.Multiply(x[0], x[1]), x => Zip(x, (p, q) => p * q));
+            yield return OperationCase.Of("Subtract", $"{shape}", [a, b], x => Op.Subtract(x[0], x[1]),
+                x => Zip(x, (p, q) => p - q));
+            yield return OperationCase.Of("Multiply", $"{shape}", [a, b], x => Op.Multiply(x[0], x[1]),
+                x => Zip(x, (p, q) => p * q));
             yield return OperationCase.Of("Scale", $"{shape}", [a], x => Op.Scale(x[0], -2.5f), x => Map(x[0], p => -2.5 * p));
             yield return OperationCase.Of("Combine", $"{shape}", [a, b],
                 x => Op.Combine(0.75f, x[0], -3, x[1]), x => Zip(x, (p, q) => 0.75 * p - 3 * q));
@@ -20,7 +22,8 @@ internal static class ArithmeticCases
 
         CaseInput one = Variable("a", new(4, 9)), other = Variable("b", new(4, 9));
         yield return OperationCase.Of("Add", "a tensor to itself", [one], x => Op.Add(x[0], x[0]), x => Map(x[0], p => 2 * p));
-        yield return OperationCase.Of("Subtract", "a tensor from itself", [one], x => Op.Subtract(x[0], x[0]), x => Map(x[0], _ => 0));
+        yield return OperationCase.Of("Subtract", "a tensor from itself", [one], x => Op.Subtract(x[0], x[0]),
+            x => Map(x[0], _ => 0));
         yield return OperationCase.Of("Multiply", "a square", [one], x => Op.Multiply(x[0], x[0]), x => Map(x[0], p => p * p));
         yield return OperationCase.Of("Add", "one input through two paths", [one, other],
             x => Op.Add(Op.Multiply(x[0], x[1]), Op.Add(x[0], Op.Scale(x[0], 3))), x => Zip(x, (p, q) => p * q + 4 * p));
@@ -47,8 +50,10 @@ internal static class ArithmeticCases
             yield return OperationCase.Of("PerSample", $"a x, {shape}", [a, x],
                 t => Op.PerSample(t[0], t[1]), t => Indexed(t[1], i => t[0][i / inner] * t[1][i]));
             yield return OperationCase.Of("PerSample", $"a x + b x, {shape}", [a, x, b],
-                t => Op.PerSample(t[0], t[1], t[2], t[1]), t => Indexed(t[1], i => (t[0][i / inner] + t[2][i / inner]) * t[1][i]));
-            yield return OperationCase.Of("ClampToUnit", $"{shape}", [Constant("x", shape, -3, 3), Constant("limit", new(batch), 0.5, 2)],
+                t => Op.PerSample(t[0], t[1], t[2], t[1]),
+                t => Indexed(t[1], i => (t[0][i / inner] + t[2][i / inner]) * t[1][i]));
+            yield return OperationCase.Of("ClampToUnit", $"{shape}",
+                [Constant("x", shape, -3, 3), Constant("limit", new(batch), 0.5, 2)],
                 t => Op.ClampToUnit(t[0], t[1]),
                 t => Indexed(t[0], i => Math.Clamp(t[0][i], -t[1][i / inner], t[1][i / inner]) / t[1][i / inner]));
         }
@@ -60,7 +65,8 @@ internal static class ArithmeticCases
             t => Op.PerSample(t[0], t[1], b: t[0]), "should be given together");
         yield return OperationCase.Refused("PerSample", "a second tensor without its coefficient", [Constant("a", new(3)), image],
             t => Op.PerSample(t[0], t[1], z: t[1]), "should be given together");
-        yield return OperationCase.Refused("PerSample", "different shapes", [Constant("a", new(3)), image, Variable("z", new(3, 4))],
+        yield return OperationCase.Refused("PerSample", "different shapes",
+            [Constant("a", new(3)), image, Variable("z", new(3, 4))],
             t => Op.PerSample(t[0], t[1], t[0], t[2]), "the shapes [3, 5] and [3, 4] should be equal");
         yield return OperationCase.Refused("ClampToUnit", "limits of another batch", [image, two],
             t => Op.ClampToUnit(t[0], t[1]), "per-sample coefficients have the shape [2], expected [3]");

@@ -10,9 +10,11 @@ internal static class ConvolutionCases
     {
         ConvShape[] shapes =
         [
-            new(1, 1, 1, 1, 1), new(1, 1, 1, 3, 5), new(2, 5, 7, 3, 4), new(1, 4, 4, 17, 33), new(3, 2, 9, 16, 16), new(1, 8, 8, 32, 3),
+            new(1, 1, 1, 1, 1), new(1, 1, 1, 3, 5), new(2, 5, 7, 3, 4), new(1, 4, 4, 17, 33), new(3, 2, 9, 16, 16),
+            new(1, 8, 8, 32, 3),
             new(1, 3, 3, 40, 70),
-            new(2, 5, 7, 3, 4, Stride: 2), new(1, 1, 1, 2, 3, Stride: 2), new(1, 6, 4, 18, 5, Stride: 2), new(2, 2, 1, 3, 3, Stride: 2),
+            new(2, 5, 7, 3, 4, Stride: 2), new(1, 1, 1, 2, 3, Stride: 2), new(1, 6, 4, 18, 5, Stride: 2),
+            new(2, 2, 1, 3, 3, Stride: 2),
             new(1, 1, 1, 2, 3, Upsample: true), new(2, 3, 5, 4, 3, Upsample: true), new(1, 4, 2, 19, 17, Upsample: true),
         ];
         foreach (ConvShape s in shapes)
@@ -34,7 +36,8 @@ internal static class ConvolutionCases
             t => Op.Conv3x3(t[0], t[1], residual: t[0]), t => Reference(same, t[0], t[1], null, t[0]));
 
         yield return OperationCase.Refused("Conv3x3", "weight for other channels", [image, Variable("w", new(5, 3, 3, 4))],
-            t => Op.Conv3x3(t[0], t[1]), "an image of shape [2, 3, 4, 5] [batch, height, width, channels] does not fit a weight of shape [5, 3, 3, 4]");
+            t => Op.Conv3x3(t[0], t[1]),
+            "an image of shape [2, 3, 4, 5] [batch, height, width, channels] does not fit a weight of shape [5, 3, 3, 4]");
         yield return OperationCase.Refused("Conv3x3", "5x5 weight", [image, Variable("w", new(5, 5, 5, 5))],
             t => Op.Conv3x3(t[0], t[1]), "does not fit a weight of shape [5, 5, 5, 5]");
         yield return OperationCase.Refused("Conv3x3", "not an image", [Variable("x", new(12, 5)), weight],

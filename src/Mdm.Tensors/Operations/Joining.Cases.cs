@@ -10,12 +10,14 @@ internal static class JoiningCases
 
     private static IEnumerable<OperationCase> Concatenate()
     {
-        foreach ((Shape a, int cb) in new (Shape, int)[] { (new(2, 3, 5, 7), 3), (new(1, 1), 1), (new(4, 16), 33), (new(1, 1, 1, 2), 5) })
+        (Shape, int)[] shapes = [(new(2, 3, 5, 7), 3), (new(1, 1), 1), (new(4, 16), 33), (new(1, 1, 1, 2), 5)];
+        foreach ((Shape a, int cb) in shapes)
         {
-            int ca = a[-1], rows = (int)(a.Count / ca);
-            yield return OperationCase.Of("Concatenate", $"{a} and {cb} channels", [Variable("a", a), Variable("b", a.With(-1, cb))],
+            int ca = a[-1];
+            yield return OperationCase.Of("Concatenate", $"{a} and {cb} channels",
+                [Variable("a", a), Variable("b", a.With(-1, cb))],
                 t => Op.Concatenate(t[0], t[1]),
-                t => [.. Enumerable.Range(0, rows).SelectMany(r => t[0][(r * ca)..((r + 1) * ca)].Concat(t[1][(r * cb)..((r + 1) * cb)]))]);
+                t => [.. t[0].Chunk(ca).Zip(t[1].Chunk(cb)).SelectMany(row => row.First.Concat(row.Second))]);
         }
 
         CaseInput x = Variable("a", new(3, 4));
@@ -31,7 +33,8 @@ internal static class JoiningCases
     {
         foreach ((Shape shape, int first, int count) in new (Shape, int, int)[]
         {
-            (new(5, 3), 0, 2), (new(5, 3), 3, 2), (new(4, 2, 3, 5), 1, 1), (new(3, 7), 0, 3), (new(3, 7), 1, 0), (new(2, 1), 1, 1),
+            (new(5, 3), 0, 2), (new(5, 3), 3, 2), (new(4, 2, 3, 5), 1, 1), (new(3, 7), 0, 3), (new(3, 7), 1, 0),
+            (new(2, 1), 1, 1),
         })
         {
             int inner = (int)(shape.Count / shape[0]);
@@ -70,7 +73,8 @@ internal static class JoiningCases
             t => Op.JoinBatches(t[0], t[1]), t => [.. t[0], .. t[1]], 0);
         yield return OperationCase.Refused("JoinBatches", "other widths", [Constant("a", new(2, 3)), Constant("b", new(2, 4))],
             t => Op.JoinBatches(t[0], t[1]), "should differ in the first size only");
-        yield return OperationCase.Refused("JoinBatches", "other types", [Constant("a", new(2, 3)), Values("b", new(2, 3), DType.Int32, 1)],
+        yield return OperationCase.Refused("JoinBatches", "other types",
+            [Constant("a", new(2, 3)), Values("b", new(2, 3), DType.Int32, 1)],
             t => Op.JoinBatches(t[0], t[1]), "joining batches: Float32[2, 3] on ");
     }
 }

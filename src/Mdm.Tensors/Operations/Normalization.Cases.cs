@@ -13,13 +13,15 @@ internal static class NormalizationCases
         (Shape Shape, int Groups, string What)[] shapes =
         [
             (new(2, 4, 4, 8), 2, "even"), (new(1, 1, 1, 6), 3, "1x1 image"), (new(2, 3, 5, 6), 6, "groups = channels"),
-            (new(1, 3, 3, 21), 3, "groups of 7"), (new(3, 7, 10), 1, "one group, no image"), (new(1, 5, 5, 64), 32, "groups of 2"),
+            (new(1, 3, 3, 21), 3, "groups of 7"), (new(3, 7, 10), 1, "one group, no image"),
+            (new(1, 5, 5, 64), 32, "groups of 2"),
             (new(2, 6, 6, 48), 4, "groups of 12"), (new(1, 9, 4, 66), 2, "groups of 33"),
         ];
         foreach ((Shape shape, int groups, string what) in shapes)
         {
             int batch = shape[0], channels = shape[-1];
-            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(channels), 0.5, 1.5), beta = Variable("beta", new(channels));
+            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(channels), 0.5, 1.5),
+                beta = Variable("beta", new(channels));
             CaseInput modulation = Variable("scaleShift", new(batch, 2 * channels));
             // Two numbers are normalised to ±1 whatever they are: their gradient is what cancellation leaves.
             double tolerance = x.Shape.Count == 2 * groups ? 1e-3 : 1e-5;
@@ -36,16 +38,19 @@ internal static class NormalizationCases
         }
 
         // Float32 holds x - mean only to 1e-7 of the mean; more than this is lost by E[x²]-E[x]² alone.
-        CaseInput shifted = Variable("x", new(1, 8, 8, 4), 99, 101), ones = Variable("gamma", new(4), 0.5, 1.5), zeros = Variable("beta", new(4));
+        CaseInput shifted = Variable("x", new(1, 8, 8, 4), 99, 101), ones = Variable("gamma", new(4), 0.5, 1.5),
+            zeros = Variable("beta", new(4));
         yield return OperationCase.Of("GroupNorm", "a mean of 170 deviations", [shifted, ones, zeros],
-            t => Op.GroupNorm(t[0], t[1], t[2], 2), t => GroupReference(new(1, 8, 8, 4), 2, t[0], t[1], t[2], null, false), 1e-4, 1e-4);
+            t => Op.GroupNorm(t[0], t[1], t[2], 2),
+            t => GroupReference(new(1, 8, 8, 4), 2, t[0], t[1], t[2], null, false), 1e-4, 1e-4);
 
         CaseInput image = Variable("x", new(2, 3, 3, 6)), six = Variable("gamma", new(6)), five = Variable("gamma", new(5));
         yield return OperationCase.Refused("GroupNorm", "channels not divisible", [image, six],
             t => Op.GroupNorm(t[0], t[1], t[1], 4), "6 channels are not divisible by 4 groups");
         yield return OperationCase.Refused("GroupNorm", "no groups", [image, six],
             t => Op.GroupNorm(t[0], t[1], t[1], 0), "6 channels are not divisible by 0 groups");
-        yield return OperationCase.Refused("GroupNorm", "scale and shift of another batch", [image, six, Variable("s", new(1, 12))],
+        yield return OperationCase.Refused("GroupNorm", "scale and shift of another batch",
+            [image, six, Variable("s", new(1, 12))],
             t => Op.GroupNorm(t[0], t[1], t[1], 3, t[2]), "scale and shift have the shape [1, 12], expected [2, 12]");
         yield return OperationCase.Refused("GroupNorm", "weight of another width", [image, six, five],
             t => Op.GroupNorm(t[0], t[2], t[1], 3), "group norm: weight and bias have the shapes [5] and [6], expected [6]");
@@ -57,17 +62,21 @@ internal static class NormalizationCases
         foreach (Shape shape in new Shape[] { new(2, 5, 8), new(1, 3), new(7, 33), new(2, 3, 100), new(3, 1) })
         {
             int cols = shape[-1];
-            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(cols), 0.5, 1.5), beta = Variable("beta", new(cols));
+            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(cols), 0.5, 1.5),
+                beta = Variable("beta", new(cols));
             yield return OperationCase.Of("LayerNorm", $"{shape}", [x, gamma, beta],
-                t => Op.LayerNorm(t[0], t[1], t[2]), t => GroupReference(new(t[0].Length / cols, cols), 1, t[0], t[1], t[2], null, false),
+                t => Op.LayerNorm(t[0], t[1], t[2]),
+                t => GroupReference(new(t[0].Length / cols, cols), 1, t[0], t[1], t[2], null, false),
                 backwardTolerance: cols == 1 ? 1e-2 : 1e-5);
         }
 
         CaseInput rows = Variable("x", new(2, 8)), seven = Variable("gamma", new(7)), eight = Variable("beta", new(8));
         yield return OperationCase.Refused("LayerNorm", "weight of another width", [rows, seven, eight],
-            t => Op.LayerNorm(t[0], t[1], t[2]), "an input of shape [2, 8] does not fit a weight of shape [7] and a bias of shape [8]");
+            t => Op.LayerNorm(t[0], t[1], t[2]),
+            "an input of shape [2, 8] does not fit a weight of shape [7] and a bias of shape [8]");
         yield return OperationCase.Refused("LayerNorm", "bias of another width", [rows, seven, eight],
-            t => Op.LayerNorm(t[0], t[2], t[1]), "an input of shape [2, 8] does not fit a weight of shape [8] and a bias of shape [7]");
+            t => Op.LayerNorm(t[0], t[2], t[1]),
+            "an input of shape [2, 8] does not fit a weight of shape [8] and a bias of shape [7]");
     }
 
     private static IEnumerable<OperationCase> StdNormalize()
@@ -82,7 +91,8 @@ internal static class NormalizationCases
             t => Op.StdNormalize(t[0]), "a sample of shape [4, 1] has 1 elements, expected 2 or more");
     }
 
-    private static double[] GroupReference(Shape shape, int groups, double[] x, double[] gamma, double[] beta, double[]? scaleShift, bool silu)
+    private static double[] GroupReference(Shape shape, int groups, double[] x, double[] gamma, double[] beta,
+        double[]? scaleShift, bool silu)
     {
         int batch = shape[0], channels = shape[-1], positions = x.Length / batch / channels, width = channels / groups;
         double[] y = new double[x.Length];

@@ -11,7 +11,8 @@ internal static class RandomCases
     {
         foreach ((Shape shape, ulong seed, ulong stream, int drawn) in new (Shape, ulong, ulong, int)[]
         {
-            (new(1), 0, 0, 0), (new(2, 3, 5), 1, 2, 0), (new(1003), 0xdeadbeefcafef00d, 0x0123456789abcdef, 0), (new(77), 5, 6, 1001),
+            (new(1), 0, 0, 0), (new(2, 3, 5), 1, 2, 0), (new(1003), 0xdeadbeefcafef00d, 0x0123456789abcdef, 0),
+            (new(77), 5, 6, 1001),
         })
         {
             // Only the shape of the operand matters.

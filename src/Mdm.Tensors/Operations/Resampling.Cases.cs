@@ -14,13 +14,17 @@ internal static class ResamplingCases
             yield return OperationCase.Of("UpsampleNearest", $"{shape}", [Variable("x", shape)], t => Op.UpsampleNearest(t[0]),
                 t => Image(shape, 2 * shape[1], 2 * shape[2], (b, h, w, c) => t[0][At(shape, b, h / 2, w / 2, c)]));
         yield return OperationCase.Refused("UpsampleNearest", "not an image", [Variable("x", new(4, 4, 3))],
-            t => Op.UpsampleNearest(t[0]), "upsampling: the input has the shape [4, 4, 3], expected [batch, height, width, channels]");
+            t => Op.UpsampleNearest(t[0]),
+            "upsampling: the input has the shape [4, 4, 3], expected [batch, height, width, channels]");
     }
 
     private static IEnumerable<OperationCase> Pool()
     {
-        foreach ((Shape shape, int f) in new (Shape, int)[] { (new(1, 2, 2, 1), 2), (new(2, 6, 4, 5), 2), (new(1, 8, 4, 33), 4), (new(2, 3, 3, 2), 3), (new(2, 3, 5, 3), 1) })
-            yield return OperationCase.Of("AveragePool", $"{f}x{f} of {shape}", [Variable("x", shape)], t => Op.AveragePool(t[0], f),
+        (Shape, int)[] blocks =
+            [(new(1, 2, 2, 1), 2), (new(2, 6, 4, 5), 2), (new(1, 8, 4, 33), 4), (new(2, 3, 3, 2), 3), (new(2, 3, 5, 3), 1)];
+        foreach ((Shape shape, int f) in blocks)
+            yield return OperationCase.Of("AveragePool", $"{f}x{f} of {shape}", [Variable("x", shape)],
+                t => Op.AveragePool(t[0], f),
                 t => Image(shape, shape[1] / f, shape[2] / f, (b, h, w, c) => Enumerable.Range(0, f * f)
                     .Average(i => t[0][At(shape, b, h * f + i / f, w * f + i % f, c)])));
         CaseInput odd = Variable("x", new(1, 5, 4, 3));
@@ -36,7 +40,8 @@ internal static class ResamplingCases
     {
         (Shape Shape, int Height, int Width)[] sizes =
         [
-            (new(1, 1, 1, 2), 3, 2), (new(2, 4, 4, 3), 8, 8), (new(1, 5, 7, 3), 11, 4), (new(1, 8, 6, 5), 3, 3), (new(2, 3, 3, 17), 3, 3),
+            (new(1, 1, 1, 2), 3, 2), (new(2, 4, 4, 3), 8, 8), (new(1, 5, 7, 3), 11, 4), (new(1, 8, 6, 5), 3, 3),
+            (new(2, 3, 3, 17), 3, 3),
             (new(1, 2, 9, 1), 1, 1),
         ];
         foreach ((Shape shape, int height, int width) in sizes)
@@ -66,7 +71,8 @@ internal static class ResamplingCases
     private static int At(Shape s, int b, int h, int w, int c) => ((b * s[1] + h) * s[2] + w) * s[3] + c;
 
     // A sum over the 4 pixels around the sampled point, weighted by their distance, with indices clamped to the image.
-    private static double Filtered(Shape s, double[] x, int b, int h, int w, int c, int height, int width, Func<double, double> filter)
+    private static double Filtered(Shape s, double[] x, int b, int h, int w, int c, int height, int width,
+        Func<double, double> filter)
     {
         double v = (h + 0.5) * s[1] / height - 0.5, u = (w + 0.5) * s[2] / width - 0.5, sum = 0;
         for (int i = (int)Math.Floor(v) - 1; i <= Math.Floor(v) + 2; i++)
