@@ -30,7 +30,7 @@ internal sealed unsafe class MappedFile : IDisposable
         {
             var info = new FileInfo(path);
             if (!info.Exists)
-                throw new MdmException(Directory.Exists(path) ? $"{path} is a folder, expected a file" : $"{path}: no such file");
+                throw new MdmException(path + (Directory.Exists(path) ? " is a folder, expected a file" : ": no such file"));
             if (info.Length == 0)
                 throw new MdmException($"{path} is empty");
             MemoryMappedFile file = MemoryMappedFile.CreateFromFile(

@@ -7,7 +7,8 @@ namespace Mdm.Tensors.Formats;
 /// <summary>Writes safetensors: the header is padded with blanks so that the data starts at a multiple of 8.</summary>
 internal static class SafeTensorsWriter
 {
-    /// <summary>Writes the tensors in the given order, wider types first so that every tensor is aligned to its elements.</summary>
+    /// <summary>Writes the tensors in the given order, wider types first so that every tensor is aligned to its
+    /// elements.</summary>
     public static void Write(
         Stream stream, IReadOnlyCollection<StoredTensor> tensors, IReadOnlyDictionary<string, string> metadata)
     {

@@ -2,7 +2,8 @@ using Mdm.Kernels;
 
 namespace Mdm.Tensors.Tests.Formats;
 
-/// <summary>Feeds damaged files to a reader: each must be read or refused in one line, quickly and without huge memory.</summary>
+/// <summary>Feeds damaged files to a reader: each must be read or refused in one line, quickly and without huge
+/// memory.</summary>
 internal static class Damage
 {
     private const long MostMemory = 64 << 20;

@@ -91,7 +91,8 @@ public class PngTests
         Assert.That(chunks.Select(chunk => chunk.Type), Is.EqualTo(
             new[] { "IHDR", "acTL", "fcTL", "IDAT", "fcTL", "fdAT", "fcTL", "fdAT", "IEND" }));
         Assert.That(chunks[1].Data, Is.EqualTo(new byte[] { 0, 0, 0, 3, 0, 0, 0, 3 }));
-        int[] sequence = [.. chunks.Where(c => c.Type is "fcTL" or "fdAT").Select(c => BinaryPrimitives.ReadInt32BigEndian(c.Data))];
+        int[] sequence = [.. chunks.Where(c => c.Type is "fcTL" or "fdAT")
+            .Select(c => BinaryPrimitives.ReadInt32BigEndian(c.Data))];
         Assert.That(sequence, Is.EqualTo(new[] { 0, 1, 2, 3, 4 }));
         Assert.That(BinaryPrimitives.ReadUInt16BigEndian(chunks[6].Data.AsSpan(20)), Is.EqualTo(2000));
         Assert.That(ImageFile.Decode(png).Rgb, Is.EqualTo(frames[0].Rgb));
@@ -132,7 +133,8 @@ public class PngTests
     {
         byte[] good = PngWriter.Encode(Gradient(8, 8));
         Assert.That(() => ImageFile.Decode([]), Throws.TypeOf<MdmException>().With.Message.Contains("empty"));
-        Assert.That(() => ImageFile.Decode("GIF89a"u8.ToArray()), Throws.TypeOf<MdmException>().With.Message.Contains("47494638"));
+        Assert.That(() => ImageFile.Decode("GIF89a"u8.ToArray()),
+            Throws.TypeOf<MdmException>().With.Message.Contains("47494638"));
         Assert.That(() => ImageFile.Decode(good[..^20]), Throws.TypeOf<MdmException>().With.Message.Contains("cut short"));
         byte[] flipped = [.. good];
         flipped[60] ^= 1;

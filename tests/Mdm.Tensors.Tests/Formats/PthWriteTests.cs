@@ -115,7 +115,8 @@ public class PthWriteTests
     }
 
     [Test]
-    public void ChecksumIsThatOfZip() => Assert.That(Crc32.Append(Crc32.Append(0, "1234"u8), "56789"u8), Is.EqualTo(0xCBF43926u));
+    public void ChecksumIsThatOfZip() => Assert.That(Crc32.Append(Crc32.Append(0, "1234"u8), "56789"u8),
+        Is.EqualTo(0xCBF43926u));
 
     [Test]
     public void EntriesBeyondFourGigabytesAreFound()

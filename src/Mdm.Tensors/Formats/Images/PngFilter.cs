@@ -2,7 +2,8 @@ using Mdm.Kernels;
 
 namespace Mdm.Tensors.Formats.Images;
 
-/// <summary>The five predictions of a PNG row from its left neighbour (a), the row above (b) and the one left of that (c).</summary>
+/// <summary>The five predictions of a PNG row from its left neighbour (a), the row above (b) and the one left of that
+/// (c).</summary>
 internal static class PngFilter
 {
     public const int Count = 5;

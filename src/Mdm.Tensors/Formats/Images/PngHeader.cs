@@ -45,7 +45,8 @@ internal readonly record struct PngHeader(int Width, int Height, int BitDepth, i
         return new PngHeader((int)width, (int)height, depth, color, data[12] == 1);
     }
 
-    /// <summary>The parts in which the picture is stored: one, or the seven of Adam7. Parts without pixels are left out.</summary>
+    /// <summary>The parts in which the picture is stored: one, or the seven of Adam7. Parts without pixels are left
+    /// out.</summary>
     public IEnumerable<PngPass> Passes()
     {
         PngPass[] all = Interlaced

@@ -139,8 +139,9 @@ internal ref struct PickleReader
             case (byte)'c': return Push(new PickleGlobal(Line(), Line()));
             case 0x93: // STACK_GLOBAL
                 object?[] names = PopMany(2);
-                return Push(new PickleGlobal(
-                    names[0] as string ?? throw Bad("a class has no name"), names[1] as string ?? throw Bad("a class has no name")));
+                return names is [string module, string name]
+                    ? Push(new PickleGlobal(module, name))
+                    : throw Bad("a class has no name");
             case (byte)'R': // REDUCE: function, arguments
                 object?[] call = PopMany(2);
                 return Push(TorchCalls.Call(call[0], call[1]));

@@ -37,8 +37,11 @@ public sealed class PthFile : ITensorFile
         if (tensors.Count == 0 && state == null)
             throw Bad($"found no tensors in the dictionary, its keys are {KeysOf(Top)}");
         foreach ((object key, object? value) in Top)
-            if (key is string name && Invariant(state != null && value is PickleTensor tensor ? Number(tensor) : value) is { } text)
+        {
+            object? plain = state != null && value is PickleTensor tensor ? Number(tensor) : value;
+            if (key is string name && Invariant(plain) is { } text)
                 metadata.Add(name, text);
+        }
     }
 
     public IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
@@ -53,7 +56,8 @@ public sealed class PthFile : ITensorFile
     private string Prefix()
     {
         const string Pickle = "data.pkl";
-        string[] found = [.. zip.Entries.Keys.Where(name => name == Pickle || name.EndsWith("/" + Pickle, StringComparison.Ordinal))];
+        string[] found = [.. zip.Entries.Keys.Where(
+            name => name == Pickle || name.EndsWith("/" + Pickle, StringComparison.Ordinal))];
         if (found.Length != 1)
             throw Bad($"found {found.Length} entries data.pkl, expected one as torch.save writes it");
         return found[0][..^Pickle.Length];
@@ -72,7 +76,8 @@ public sealed class PthFile : ITensorFile
         }
 
         return top as PickleDictionary
-            ?? throw Bad($"found {(top as PickleObject)?.Made ?? top?.GetType().Name ?? "None"}, expected a dictionary of tensors");
+            ?? throw Bad($"found {(top as PickleObject)?.Made ?? top?.GetType().Name ?? "None"}, "
+                + "expected a dictionary of tensors");
     }
 
     private StoredTensor Convert(string name, PickleTensor tensor)
@@ -152,7 +157,8 @@ public sealed class PthFile : ITensorFile
     };
 
     private static string KeysOf(PickleDictionary dictionary) =>
-        string.Join(", ", dictionary.Keys.Take(8).Select(key => key is string { Length: < 50 } name ? $"'{name}'" : key.GetType().Name))
+        string.Join(", ", dictionary.Keys.Take(8)
+            .Select(key => key is string { Length: < 50 } name ? $"'{name}'" : key.GetType().Name))
         + (dictionary.Count > 8 ? ", .." : "");
 
     private MdmException Bad(string tensor, string what) => Bad($"tensor '{tensor}': {what}");

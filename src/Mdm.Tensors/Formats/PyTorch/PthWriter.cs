@@ -24,7 +24,8 @@ internal static class PthWriter
     }
 
     /// <summary>Metadata is text here; what reads as a number or truth value becomes one in Python. Fractions become float64
-    /// tensors without dimensions: PyTorch 1.13 with weights_only refuses plain Python floats, even in files of its own.</summary>
+    /// tensors without dimensions: PyTorch 1.13 with weights_only refuses plain Python floats, even in files of its
+    /// own.</summary>
     private static object Typed(string value)
     {
         if (long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long integer))

@@ -30,7 +30,8 @@ internal static class TorchCalls
             case ("_codecs", "encode") when values is [string { Length: < 4096 } text, "latin1"]:
                 // How Python 3 writes bytes in protocol 2.
                 return Encoding.Latin1.GetBytes(text);
-            case ("numpy.core.multiarray" or "numpy._core.multiarray", "scalar") when values is [PickleObject type, byte[] bytes]:
+            case ("numpy.core.multiarray" or "numpy._core.multiarray", "scalar")
+                when values is [PickleObject type, byte[] bytes]:
                 return Scalar(type, bytes) ?? new PickleObject(global, values);
             default:
                 return new PickleObject(global, values);
@@ -62,7 +63,8 @@ internal static class TorchCalls
     /// <summary>The number that a numpy scalar of a plain little-endian type holds, else null.</summary>
     private static object? Scalar(PickleObject type, byte[] bytes)
     {
-        if (type.Made is not PickleGlobal { Module: "numpy", Name: "dtype" } || type.Arguments is not object?[] { Length: > 0 } made
+        if (type.Made is not PickleGlobal { Module: "numpy", Name: "dtype" }
+            || type.Arguments is not object?[] { Length: > 0 } made
             || made[0] is not string { Length: 2 } code || type.State is object?[] { Length: > 1 } state && state[1] is ">"
             || bytes.Length != code[1] - '0')
             return null;
