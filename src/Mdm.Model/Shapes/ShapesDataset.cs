@@ -1,4 +1,3 @@
-using System.Formats.Tar;
 using System.Text;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats;
@@ -129,15 +128,9 @@ public static class ShapesDataset
 
     private static void WriteArchive(Stream stream, string split, int first, (byte[] Png, string Caption)[] images)
     {
-        using var tar = new TarWriter(stream, TarEntryFormat.Ustar, leaveOpen: true);
+        using var tar = new TarWriter(stream);
         for (int i = 0; i < images.Length; i++)
-        {
-            tar.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, FileName(split, first + i))
-            {
-                DataStream = new MemoryStream(images[i].Png),
-                ModificationTime = DateTimeOffset.UnixEpoch,
-            });
-        }
+            tar.Add(FileName(split, first + i), images[i].Png);
     }
 
     private static string Table(string tar, string split, int first, (byte[] Png, string Caption)[] images)
