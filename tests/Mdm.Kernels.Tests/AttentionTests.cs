@@ -21,7 +21,8 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
     public void Output_and_gradients([ValueSource(nameof(Shapes))] AttentionShape s, [Values] bool masked, [Values] bool packed)
     {
         int c = s.Heads * s.HeadWidth, queries = s.Batch * s.Queries, keys = s.Batch * s.Keys;
-        float[] q = Random(queries * c, 1, 1.5), k = Random(keys * c, 2, 1.5), v = Random(keys * c, 3), dO = Random(queries * c, 4);
+        float[] q = Random(queries * c, 1, 1.5), k = Random(keys * c, 2, 1.5), v = Random(keys * c, 3);
+        float[] dO = Random(queries * c, 4);
         float[]? mask = masked ? Zeros(keys) : null;
         for (int i = 0; masked && i < keys; i++)
             mask![i] = i % 3 == 1 || (i % s.Keys == s.Keys - 1 && i > s.Keys) ? 0 : 1;

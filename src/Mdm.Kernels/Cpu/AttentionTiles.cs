@@ -33,7 +33,7 @@ internal static unsafe class AttentionTiles
             TileProduct.Multiply<V>(m, width, k, a, rowStride, depthStride, b, width, 2 * V.Width, c, width, true);
     }
 
-    /// <summary>S = A · Bᵀ of a tile, B in the panels of <see cref="PackPanels"/>.</summary>
+    /// <summary>S = A · Bᵀ of a tile, B in the panels of PackPanels.</summary>
     [MethodImpl(Inline)]
     public static void Scores<V>(int m, int keys, int depth, float* a, int rowStride, float* panels, float* scores)
         where V : unmanaged, ISimd<V>
@@ -42,7 +42,7 @@ internal static unsafe class AttentionTiles
         TileProduct.Multiply<V>(m, keys, depth, a, rowStride, 1, panels, w, w * depth, scores, Keys, false);
     }
 
-    /// <summary>Rows [rows, depth] transposed into panels [rows/w][depth][w] of w = 2 vectors; zeros beyond the last row.</summary>
+    /// <summary>Rows [rows, depth] transposed into panels [rows/w][depth][w], w = 2 vectors; zeros beyond the last row.</summary>
     [MethodImpl(Hot)]
     public static void PackPanels<V>(int rows, int depth, float* from, int stride, float* panels)
         where V : unmanaged, ISimd<V>
@@ -78,7 +78,7 @@ internal static unsafe class AttentionTiles
         }
     }
 
-    /// <summary>0 for keys that count, -∞ for those left out and for the padding up to whole panels. False if none counts.</summary>
+    /// <summary>0 for keys that count, -∞ for those left out and the padding up to whole panels. False if none counts.</summary>
     public static bool FillBias(int keys, int paddedKeys, float* mask, float* bias)
     {
         bool any = false;

@@ -43,7 +43,8 @@ public sealed unsafe partial class CpuKernels
                 if (head != packed)
                 {
                     AttentionTiles.PackPanels<V>(shape.Keys, depth, HeadRow(k, b, shape.Keys, h * depth), k.Stride, panels);
-                    AttentionTiles.PackRows<V>(shape.Keys, depth, width, 1, HeadRow(v, b, shape.Keys, h * depth), v.Stride, values);
+                    float* value = HeadRow(v, b, shape.Keys, h * depth);
+                    AttentionTiles.PackRows<V>(shape.Keys, depth, width, 1, value, v.Stride, values);
                     AttentionTiles.FillBias(shape.Keys, keys, MaskRow(keyMask, b, shape.Keys), bias);
                     packed = head;
                 }
