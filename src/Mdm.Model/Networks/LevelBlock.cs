@@ -59,17 +59,20 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
                 x = Op.Concatenate(x, skips.Pop());
             x = Step(i, x, conditions);
             if (_direction == Direction.Down)
-                skips.Push(x);
+                Keep(x);
         }
 
         if (_resample != null)
         {
             x = _resample.Call(x);
             if (_direction == Direction.Down)
-                skips.Push(x);
+                Keep(x);
         }
 
         return x;
+
+        // The way up reads it when this call's scope has ended: the network's scope takes it.
+        void Keep(Tensor skip) => skips.Push(Scope.Current!.Return(skip));
     }
 
     private Tensor Step(int i, Tensor x, Conditions conditions)
