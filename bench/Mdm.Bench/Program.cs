@@ -27,8 +27,6 @@ if (only.Contains("peak"))
     Add(new Result("peak", "copy", Peaks.Copy() / 1e9, "GB/s", double.NaN));
 }
 
-if (only.Contains("tile"))
-    AddAll(TileBench.Run());
 if (only.Contains("matmul"))
     AddAll(MatMulBench.Run(levels));
 if (only.Contains("conv"))

@@ -33,6 +33,11 @@ public class MatrixTests(CpuLevel level) : CpuLevelFixture(level)
         Check(130, 3, 70, transposeA, transposeB, extra, Extras.Accumulate);
     }
 
+    /// <summary>Steps that fall into one cache set are copied first.</summary>
+    [Test]
+    public void LeadingDimensionsOfAPowerOfTwo([Values(300, 600)] int k, [Values] bool transposeB) =>
+        Check(50, 70, k, true, transposeB, 1024 - 50, Extras.Bias | Extras.Accumulate);
+
     [Test]
     public void EpilogueInEveryCombination([Range(0, 7)] int extras, [Values(1, 5, 32, 64, 75)] int n)
     {

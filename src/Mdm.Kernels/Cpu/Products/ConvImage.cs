@@ -42,24 +42,30 @@ internal unsafe struct ConvImage
     }
 
     /// <summary>The stretches of a class's taps: single taps, or rows of neighbours in a copy. Returns how many.</summary>
-    public readonly int Runs(ConvPlan plan, in PixelClass pixels, Span<int> first, Span<int> taps)
+    public readonly int Runs(ConvPlan plan, in PixelClass pixels, TapRun* runs)
     {
-        int runs = 0;
+        int made = 0;
         for (int t = pixels.FirstTap; t < pixels.FirstTap + pixels.Taps; t++)
         {
-            bool joins = Copied && t > pixels.FirstTap && plan.Taps[t].OffsetH == plan.Taps[t - 1].OffsetH
-                && plan.Taps[t].OffsetW == plan.Taps[t - 1].OffsetW + 1;
+            Tap tap = plan.Taps[t];
+            bool joins = Copied && made > 0 && tap.OffsetH == runs[made - 1].OffsetH
+                && tap.OffsetW == plan.Taps[t - 1].OffsetW + 1;
             if (joins)
             {
-                taps[runs - 1]++;
+                runs[made - 1].Length += plan.InC;
                 continue;
             }
 
-            first[runs] = t;
-            taps[runs++] = 1;
+            runs[made++] = new TapRun
+            {
+                OffsetH = tap.OffsetH,
+                OffsetW = tap.OffsetW,
+                Length = plan.InC,
+                Offset = ((nint)tap.OffsetH * Width + tap.OffsetW) * plan.InC * sizeof(float),
+            };
         }
 
-        return runs;
+        return made;
     }
 
     private static void CopyRows(void* context, int start, int end, int worker)
@@ -83,4 +89,13 @@ internal unsafe struct ConvImage
             line[(before + filled)..].Clear();
         }
     }
+}
+
+/// <summary>Taps that are one stretch of memory: where the first is relative to the pixel (also in bytes), and floats.</summary>
+internal struct TapRun
+{
+    public int OffsetH;
+    public int OffsetW;
+    public nint Length;
+    public nint Offset;
 }

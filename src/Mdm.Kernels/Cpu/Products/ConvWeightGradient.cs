@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Mdm.Kernels.Cpu.Products;
 
@@ -158,6 +159,17 @@ internal sealed unsafe class ConvWeightGradient
         {
             int b = (row + r) / pixels.GridH, p = (row + r) % pixels.GridH * plan.OutStep + pixels.PhaseH;
             float* from = dy + (((long)b * plan.OutH + p) * plan.OutW + pixels.PhaseW) * plan.OutC + channel;
+            if (channels == Tile.MaxRows)
+            {
+                for (int j = 0; j < pixels.GridW; j++, from += step, to += Tile.MaxRows)
+                {
+                    Vector128.Load(from).Store(to);
+                    *(long*)(to + 4) = *(long*)(from + 4);
+                }
+
+                continue;
+            }
+
             for (int j = 0; j < pixels.GridW; j++, from += step, to += Tile.MaxRows)
                 for (int c = 0; c < channels; c++)
                     to[c] = from[c];

@@ -90,24 +90,29 @@ internal sealed unsafe class ConvWeightGradientFew
         for (int first = 0, tileRows; first < taps; first += tileRows)
         {
             tileRows = TileSet.RowsOf(taps - first);
-            for (int r = 0; r < rows; r++)
-                PointRows(segments + r, pixels, row + r, first, tileRows);
+            PointRows(segments, rows, pixels, row, first, tileRows);
             tile.SetRows(result + ((long)pixels.FirstTap * plan.InC + first) * padded + j, padded, tileRows);
             set.Kernel(tileRows, width)(&tile);
         }
     }
 
-    /// <summary>The rows of a tile, each a (tap, input channel), at the first pixel of a grid row.</summary>
-    private void PointRows(Segment* segment, in PixelClass pixels, int row, int first, int count)
+    /// <summary>The rows of a tile, each a (tap, input channel), at the first pixel of every grid row.</summary>
+    private void PointRows(Segment* segments, int rows, in PixelClass pixels, int row, int first, int count)
     {
-        int b = row / pixels.GridH, i = row % pixels.GridH;
+        nint* offsets = stackalloc nint[Tile.MaxRows];
         for (int r = 0; r < Tile.MaxRows; r++)
         {
             int at = first + Math.Min(r, count - 1);
             Tap tap = plan.Taps[pixels.FirstTap + at / plan.InC];
-            long h = i * plan.InStep + tap.OffsetH + image.Border;
-            (&segment->A0)[r] = image.Data
-                + (((long)b * image.Height + h) * image.Width + tap.OffsetW + image.Border) * plan.InC + at % plan.InC;
+            offsets[r] = ((nint)(tap.OffsetH + image.Border) * image.Width + tap.OffsetW + image.Border) * plan.InC + at % plan.InC;
+        }
+
+        for (int s = 0; s < rows; s++)
+        {
+            long h = (long)((row + s) / pixels.GridH) * image.Height + (row + s) % pixels.GridH * plan.InStep;
+            float* corner = image.Data + h * image.Width * plan.InC;
+            for (int r = 0; r < Tile.MaxRows; r++)
+                (&segments[s].A0)[r] = corner + offsets[r];
         }
     }
 }

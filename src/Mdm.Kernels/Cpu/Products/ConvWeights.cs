@@ -3,23 +3,22 @@ using System.Runtime.CompilerServices;
 namespace Mdm.Kernels.Cpu.Products;
 
 /// <summary>The weights of a <see cref="ConvPlan"/> in the order in which its tiles read them: per class and panel of result channels
-/// [tap][input channel][panel width]; for dot products per class [result channel][tap][input channel].</summary>
+/// [tap][input channel][panel width].</summary>
 internal sealed unsafe class ConvWeights
 {
     private ConvPlan plan = null!;
     private bool backward;
-    private bool dots;
     private float* source;
     private float* packed;
     private int padded;
     private int panels;
 
-    public void Pack(ConvPlan convPlan, bool isBackward, float* weights, bool forDots)
+    public void Pack(ConvPlan convPlan, bool isBackward, float* weights)
     {
         TileSet set = TileSet.Current;
-        (plan, backward, dots) = (convPlan, isBackward, forDots);
+        (plan, backward) = (convPlan, isBackward);
         source = weights;
-        padded = forDots ? plan.OutC : set.Padded(plan.OutC);
+        padded = set.Padded(plan.OutC);
         panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
         packed = Scratch.Get(ScratchUse.Shared, (long)plan.Taps.Length * plan.InC * padded);
         ConvWeights me = this;
@@ -40,10 +39,7 @@ internal sealed unsafe class ConvWeights
             foreach (PixelClass candidate in me.plan.Classes)
                 if (tap >= candidate.FirstTap && tap < candidate.FirstTap + candidate.Taps)
                     pixels = candidate;
-            if (me.dots)
-                me.PackForDots(pixels, tap);
-            else
-                me.PackPanel(pixels, tap, piece % me.panels * TileSet.Current.PanelWidth);
+            me.PackPanel(pixels, tap, piece % me.panels * TileSet.Current.PanelWidth);
         }
     }
 
@@ -65,23 +61,6 @@ internal sealed unsafe class ConvWeights
             if (target != to)
                 Packing.Add(target, (long)plan.InC * width, to);
             target = Scratch.Get(ScratchUse.PackedB, (long)plan.InC * width);
-        }
-    }
-
-    private void PackForDots(in PixelClass pixels, int tap)
-    {
-        int inner = backward ? plan.OutC : plan.InC;
-        (int stepIn, int stepOut) = backward ? (9 * inner, 1) : (1, 9 * inner);
-        for (int o = 0; o < plan.OutC; o++)
-        {
-            float* to = Panel(pixels, o) + (long)(tap - pixels.FirstTap) * plan.InC;
-            for (int c = 0; c < plan.InC; c++)
-            {
-                float sum = 0;
-                for (int position = 0; position < 9; position++)
-                    sum += plan.Taps[tap].Has(position) ? source[position * inner + (long)c * stepIn + (long)o * stepOut] : 0;
-                to[c] = sum;
-            }
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Mdm.Kernels.Cpu.Products;
 
@@ -26,8 +27,6 @@ internal sealed unsafe class Convolution
     private float* residual;
     private bool accumulate;
     private float* zeros;
-    private bool dots;
-    private int tileRows;
     private int chunkTiles;
     private int groups;
 
@@ -35,18 +34,22 @@ internal sealed unsafe class Convolution
     public static void Run(
         in ConvShape shape, bool backward, float* input, float* w, float* bias, float* residual, float* output, bool accumulate)
     {
-        Convolution c = mine ??= new Convolution();
         ConvPlan plan = ConvPlan.Of(shape, backward);
+        if (ConvFewOutputs.Fits(plan))
+        {
+            ConvFewOutputs.Run(plan, backward, input, w, bias, residual, output, accumulate);
+            return;
+        }
+
+        Convolution c = mine ??= new Convolution();
         TileSet set = TileSet.Current;
         c.plan = plan;
         c.output = output;
         c.bias = bias;
         c.residual = residual;
         c.accumulate = accumulate;
-        c.dots = plan.OutC <= DotKernel.Size && plan.InC >= set.Lanes;
-        c.tileRows = c.dots ? DotKernel.Size : Tile.MaxRows;
-        c.weights.Pack(plan, backward, w, c.dots);
-        c.image = ConvImage.Of(plan, input, !c.dots && plan.InC <= ConvImage.FewChannels);
+        c.weights.Pack(plan, backward, w);
+        c.image = ConvImage.Of(plan, input, plan.InC <= ConvImage.FewChannels);
         c.zeros = Scratch.Get(ScratchUse.Zeros, plan.InC);
         int panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
         PixelClass largest = plan.Classes[0];
@@ -64,7 +67,7 @@ internal sealed unsafe class Convolution
             c.Piece(piece);
     }
 
-    private int Tiles(in PixelClass k) => (int)(((long)plan.Batch * k.GridH * k.GridW + tileRows - 1) / tileRows);
+    private int Tiles(in PixelClass k) => (int)(((long)plan.Batch * k.GridH * k.GridW + Tile.MaxRows - 1) / Tile.MaxRows);
 
     /// <summary>A chunk of tiles of one class, for one group of panels. Chunks beyond a smaller class's last tile are empty.</summary>
     private void Piece(int piece)
@@ -89,33 +92,25 @@ internal sealed unsafe class Convolution
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int Point(in PixelClass pixels, int first, int count, Segment* segments, float** outputs)
     {
-        Span<int> runFirst = stackalloc int[16];
-        Span<int> runTaps = stackalloc int[16];
-        int runs = image.Runs(plan, pixels, runFirst, runTaps);
-        long total = (long)plan.Batch * pixels.GridH * pixels.GridW, at = (long)first * tileRows;
+        TapRun* runs = stackalloc TapRun[16];
+        int runCount = image.Runs(plan, pixels, runs);
+        nint* corners = stackalloc nint[Tile.MaxRows];
+        int* places = stackalloc int[2 * Tile.MaxRows];
+        long total = (long)plan.Batch * pixels.GridH * pixels.GridW, at = (long)first * Tile.MaxRows;
         int j = (int)(at % pixels.GridW), i = (int)(at / pixels.GridW % pixels.GridH), b = (int)(at / pixels.GridW / pixels.GridH);
-        for (int tile = 0; tile < count; tile++)
+        int high = plan.MaxOffset, low = -plan.MinOffset;
+        for (int tile = 0; tile < count; tile++, segments += runCount, outputs += Tile.MaxRows)
         {
-            for (int row = 0; row < tileRows; row++, at++)
+            bool interior = true;
+            for (int row = 0; row < Tile.MaxRows; row++)
             {
-                bool exists = at < total;
-                int h0 = i * plan.InStep + image.Border, w0 = j * plan.InStep + image.Border;
-                float* corner = image.Data + (((long)b * image.Height + h0) * image.Width + w0) * plan.InC;
-                for (int run = 0; run < runs; run++)
-                {
-                    Segment* segment = segments + tile * runs + run;
-                    Tap tap = plan.Taps[runFirst[run]];
-                    int h = h0 + tap.OffsetH, w = w0 + tap.OffsetW;
-                    segment->Count = runTaps[run] * plan.InC;
-                    bool inside = (uint)h < (uint)image.Height && (uint)w < (uint)image.Width && exists;
-                    (&segment->A0)[row] = inside
-                        ? corner + ((long)tap.OffsetH * image.Width + tap.OffsetW) * plan.InC
-                        : exists ? zeros : (&segment->A0)[row - 1];
-                }
-
+                int h = i * plan.InStep + image.Border, w = j * plan.InStep + image.Border;
+                interior &= h >= low && w >= low && h + high < image.Height && w + high < image.Width;
+                (places[2 * row], places[2 * row + 1]) = (h, w);
+                corners[row] = (nint)(image.Data + (((long)b * image.Height + h) * image.Width + w) * plan.InC);
                 int p = i * plan.OutStep + pixels.PhaseH, q = j * plan.OutStep + pixels.PhaseW;
-                outputs[tile * tileRows + row] = output + (((long)b * plan.OutH + p) * plan.OutW + q) * plan.OutC;
-                if (++j < pixels.GridW)
+                outputs[row] = output + (((long)b * plan.OutH + p) * plan.OutW + q) * plan.OutC;
+                if (++at >= total || ++j < pixels.GridW)
                     continue;
                 j = 0;
                 if (++i < pixels.GridH)
@@ -123,27 +118,58 @@ internal sealed unsafe class Convolution
                 i = 0;
                 b++;
             }
+
+            if (interior)
+                PointInside(runs, runCount, corners, segments);
+            else
+                PointAtBorder(runs, runCount, corners, places, segments);
         }
 
-        return runs;
+        return runCount;
+    }
+
+    private static void PointInside(TapRun* runs, int count, nint* corners, Segment* segments)
+    {
+        Vector128<nint> c01 = Vector128.Load(corners), c23 = Vector128.Load(corners + 2), c45 = Vector128.Load(corners + 4);
+        for (int r = 0; r < count; r++)
+        {
+            Vector128<nint> offset = Vector128.Create(runs[r].Offset);
+            segments[r].Count = runs[r].Length;
+            (c01 + offset).Store((nint*)&segments[r].A0);
+            (c23 + offset).Store((nint*)&segments[r].A2);
+            (c45 + offset).Store((nint*)&segments[r].A4);
+        }
+    }
+
+    private void PointAtBorder(TapRun* runs, int count, nint* corners, int* places, Segment* segments)
+    {
+        for (int r = 0; r < count; r++)
+        {
+            segments[r].Count = runs[r].Length;
+            for (int row = 0; row < Tile.MaxRows; row++)
+            {
+                bool inside = (uint)(places[2 * row] + runs[r].OffsetH) < (uint)image.Height
+                    && (uint)(places[2 * row + 1] + runs[r].OffsetW) < (uint)image.Width;
+                (&segments[r].A0)[row] = inside ? (float*)(corners[row] + runs[r].Offset) : zeros;
+            }
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Compute(
         TileSet set, in PixelClass pixels, int first, int count, Segment* segments, int runs, float** outputs, int from, int to)
     {
-        int left = (int)Math.Min((long)count * tileRows, (long)plan.Batch * pixels.GridH * pixels.GridW - (long)first * tileRows);
+        int left = (int)Math.Min((long)count * Tile.MaxRows, (long)plan.Batch * pixels.GridH * pixels.GridW - (long)first * Tile.MaxRows);
         Tile tile = default;
         tile.AStep = 1;
         tile.Spill = Scratch.Get(ScratchUse.Spill, TileSet.MaxTile);
         tile.ResidualOffset = (nint)(residual - output);
         for (int j = from, width; j < to; j += width)
         {
-            width = dots ? DotKernel.Size : set.WidthAt(j, plan.OutC);
+            width = set.WidthAt(j, plan.OutC);
             float* panel = weights.Panel(pixels, j);
-            nint rowStep = dots ? 1 : width;
-            int passRuns = dots ? runs : Math.Max(1, PassFloats / (plan.InC * width));
-            tile.BStep = dots ? pixels.Taps * plan.InC : width;
+            int passRuns = Math.Max(1, PassFloats / (plan.InC * width));
+            tile.BStep = width;
             tile.Columns = Math.Min(width, plan.OutC - j);
             for (int run0 = 0; run0 < runs; run0 += passRuns)
             {
@@ -160,17 +186,14 @@ internal sealed unsafe class Convolution
                     for (Segment* s = segments + t * runs, end = tile.Segments + passed; s < end; s++)
                     {
                         s->B = b;
-                        b += s->Count * rowStep;
+                        b += s->Count * width;
                     }
 
-                    int rows = Math.Min(tileRows, left - t * tileRows);
+                    int rows = Math.Min(Tile.MaxRows, left - t * Tile.MaxRows);
                     tile.Rows = rows;
-                    for (int row = 0; row < tileRows; row++)
-                        (&tile.C0)[row] = outputs[t * tileRows + row] + j;
-                    if (dots)
-                        set.Dot(&tile);
-                    else
-                        set.Kernel(rows, width)(&tile);
+                    for (int row = 0; row < Tile.MaxRows; row++)
+                        (&tile.C0)[row] = outputs[t * Tile.MaxRows + row] + j;
+                    set.Kernel(rows, width)(&tile);
                 }
             }
         }

@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
@@ -20,15 +22,25 @@ internal static unsafe class DotKernel
         V c30 = default, c31 = default, c32 = default, c33 = default;
         int width = sizeof(V) / sizeof(float);
         float* spill = t->Spill;
-        new Span<float>(spill, Size * Size).Clear();
+        for (int i = 0; i < Size; i++)
+            Vector128<float>.Zero.Store(spill + i * Size);
         nint s1 = t->Columns > 1 ? t->BStep : 0, s2 = t->Columns > 2 ? 2 * t->BStep : s1, s3 = t->Columns > 3 ? 3 * t->BStep : s2;
         for (Segment* segment = t->Segments, end = segment + t->SegmentCount; segment < end; segment++)
         {
-            float* b = segment->B;
+            float* b = segment->B, next = b + Size * t->BStep;
             float* a0 = segment->A0, a1 = segment->A1, a2 = segment->A2, a3 = segment->A3;
             nint k = 0;
             for (; k <= segment->Count - width; k += width)
             {
+                if (Sse.IsSupported)
+                {
+                    // The next four rows of B: each is too short a stream for the processor to guess in time.
+                    Sse.Prefetch0(next + k);
+                    Sse.Prefetch0(next + s1 + k);
+                    Sse.Prefetch0(next + s2 + k);
+                    Sse.Prefetch0(next + s3 + k);
+                }
+
                 V b0 = S.Load(b + k), b1 = S.Load(b + s1 + k), b2 = S.Load(b + s2 + k), b3 = S.Load(b + s3 + k);
                 V a = S.Load(a0 + k);
                 c00 = S.MultiplyAdd(a, b0, c00);
@@ -84,13 +96,8 @@ internal static unsafe class DotKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddSums<S, V>(float* sums, V v0, V v1, V v2, V v3)
         where S : ISimd<V>
-        where V : unmanaged
-    {
-        sums[0] += S.Sum(v0);
-        sums[1] += S.Sum(v1);
-        sums[2] += S.Sum(v2);
-        sums[3] += S.Sum(v3);
-    }
+        where V : unmanaged =>
+        (Vector128.Load(sums) + S.Sums(v0, v1, v2, v3)).Store(sums);
 
     private static void Finish(Tile* t, float* sums)
     {

@@ -70,6 +70,27 @@ internal static unsafe class Packing
                 to[(nint)k * width + j] = 0;
     }
 
+    /// <summary>Tiles of six rows of a transposed matrix, one after the other: tile t has to[(t·count + k)·6 + r] =
+    /// from[k·step + 6t + r] for 6t + r &lt; rows; what lies beyond is left as it is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Tiles(float* from, nint step, int count, int rows, float* to)
+    {
+        int whole = rows / Tile.MaxRows, rest = rows % Tile.MaxRows;
+        nint tile = (nint)count * Tile.MaxRows;
+        for (int k = 0; k < count; k++, from += step, to += Tile.MaxRows)
+        {
+            float* f = from, t = to;
+            for (int i = 0; i < whole; i++, f += Tile.MaxRows, t += tile)
+            {
+                Vector128.Load(f).Store(t);
+                *(long*)(t + 4) = *(long*)(f + 4);
+            }
+
+            for (int r = 0; r < rest; r++)
+                t[r] = f[r];
+        }
+    }
+
     /// <summary>to[i] += from[i].</summary>
     public static void Add(float* from, long count, float* to)
     {

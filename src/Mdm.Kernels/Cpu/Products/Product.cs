@@ -1,26 +1,36 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>A matrix product, cut into pieces that fit the caches. Stretches of k are taken one after the other; for each, B is packed
-/// into panels once, by all threads, then blocks of C are made from it, each by one thread. The order in which a sum is
-/// taken depends on the sizes alone, so the bits do not depend on the number of threads.</summary>
+/// <summary>A matrix product, cut into blocks of C that threads take in turn. For each stretch of k a block packs its part of B into
+/// panels that stay in the second-level cache, and passes all its rows of A over them. A small B is packed once for all
+/// blocks. The order in which a sum is taken depends on the sizes alone, so the bits do not depend on the number of threads.</summary>
 internal unsafe struct Product
 {
     /// <summary>Steps of k in one pass over a panel: six rows of A and what is next of B stay in the first-level cache.</summary>
     private const int BlockK = 512;
 
-    /// <summary>Floats of B that are packed at a time: they stay in the last-level cache.</summary>
-    private const int PackedFloats = 1 << 20;
-
-    /// <summary>Rows of C in a piece of work.</summary>
-    private const int BlockM = 96;
-
-    /// <summary>Columns of C in a piece of work: with <see cref="BlockK"/>, a packed block of half the second-level cache.</summary>
+    /// <summary>Columns of C in a block: with <see cref="BlockK"/>, packed B takes half the second-level cache.</summary>
     private const int BlockN = 256;
 
+    /// <summary>Rows of C in a block where B is packed once: few, so that threads that are slowed leave work to the others.</summary>
+    private const int SharedRows = 96;
+
+    /// <summary>Rows of C in a block that packs B for itself: enough to repay it.</summary>
+    private const int OwnRows = 384;
+
+    /// <summary>Floats of a B that is packed once for all: it fits the second-level cache.</summary>
+    private const int SharedFloats = 128 * 1024;
+
     /// <summary>Fewer rows than this do not repay packing a B that can be read where it is.</summary>
-    private const int PackRows = 24;
+    private const int PackRows = 48;
+
+    /// <summary>Addresses this many floats apart share a set of the first-level cache.</summary>
+    private const int SetStride = 1024;
+
+    /// <summary>Rows of a transposed A that are copied together: whole cache lines, whole tiles.</summary>
+    private const int StripRows = 48;
 
     /// <summary>Up to so many rows, with B transposed, are dot products.</summary>
     private const int DotRows = 16;
@@ -33,10 +43,11 @@ internal unsafe struct Product
     public float* Residual;
     public bool Accumulate;
 
-    private int startK;
-    private int depth;
+    private int blockM;
+    private int blockN;
     private int blocksN;
-    private float* packed;
+    private bool packs;
+    private float* shared;
 
     public static void Run(ref Product job)
     {
@@ -51,92 +62,152 @@ internal unsafe struct Product
                 return;
             }
 
-            int width = set.Padded(s.N);
-            p->blocksN = (s.N + BlockN - 1) / BlockN;
-            int stretch = Math.Max(1, PackedFloats / width / BlockK) * BlockK;
-            bool pack = s.TransposeB || s.M >= PackRows || s.N % set.Lanes != 0;
-            int panels = (s.N + set.PanelWidth - 1) / set.PanelWidth;
-            int blocks = (s.M + BlockM - 1) / BlockM * p->blocksN;
-            for (p->startK = 0; p->startK < s.K; p->startK += stretch)
+            p->Divide(set);
+            if (p->shared != null)
             {
-                p->depth = Math.Min(stretch, s.K - p->startK);
-                p->packed = null;
-                if (pack)
-                {
-                    p->packed = Scratch.Get(ScratchUse.Shared, (long)width * p->depth);
-                    int pieces = panels * ((p->depth + BlockK - 1) / BlockK);
-                    CpuThreads.For(pieces, Math.Max(1, 8192 / (set.PanelWidth * Math.Min(BlockK, p->depth))), &Pack, p);
-                }
-
-                CpuThreads.For(blocks, 1, &Blocks, p);
+                int panels = (s.N + set.PanelWidth - 1) / set.PanelWidth;
+                int pieces = panels * ((s.K + BlockK - 1) / BlockK);
+                CpuThreads.For(pieces, Math.Max(1, 8192 / (set.PanelWidth * Math.Min(BlockK, s.K))), &PackShared, p);
             }
+
+            CpuThreads.For((s.M + p->blockM - 1) / p->blockM * p->blocksN, 1, &Blocks, p);
         }
     }
 
-    /// <summary>Packs one panel of one <see cref="BlockK"/>: panels of a block of k lie one after the other.</summary>
-    private static void Pack(void* context, int start, int end, int worker)
+    /// <summary>Chooses blocks: as large as leaves about four for each thread.</summary>
+    private void Divide(TileSet set)
+    {
+        int wanted = 4 * CpuThreads.Count, m = Shape.M, n = Shape.N;
+        packs = Shape.TransposeB || m >= PackRows || n % set.Lanes != 0;
+        bool share = packs && (long)set.Padded(n) * Shape.K <= SharedFloats;
+        shared = share ? Scratch.Get(ScratchUse.Shared, (long)set.Padded(n) * Shape.K) : null;
+        blockN = BlockN;
+        blockM = Math.Min(m, share || !packs ? SharedRows : Math.Max(OwnRows, m / wanted));
+        while (Blocks(m, blockM) * Blocks(n, blockN) < wanted && blockN > set.PanelWidth && blockN > 64)
+            blockN /= 2;
+        if (Blocks(m, blockM) * Blocks(n, blockN) < wanted)
+            blockM = Math.Min(m, Math.Max(6, Blocks(m, wanted / Blocks(n, blockN) * 6) * 6));
+        blocksN = Blocks(n, blockN);
+        packs = shared == null && (Shape.TransposeB || blockM >= PackRows || n % set.Lanes != 0);
+
+        static int Blocks(int length, int block) => (length + block - 1) / block;
+    }
+
+    /// <summary>Packs one panel of one <see cref="BlockK"/>; a block of k has its panels one after the other.</summary>
+    private static void PackShared(void* context, int start, int end, int worker)
     {
         var p = (Product*)context;
         TileSet set = TileSet.Current;
-        MatMulShape s = p->Shape;
-        int panels = (s.N + set.PanelWidth - 1) / set.PanelWidth;
+        int panels = (p->Shape.N + set.PanelWidth - 1) / set.PanelWidth;
         for (int piece = start; piece < end; piece++)
         {
-            int j = piece % panels * set.PanelWidth, k = piece / panels * BlockK;
-            int count = Math.Min(BlockK, p->depth - k), width = set.WidthAt(j, s.N), columns = Math.Min(width, s.N - j);
-            float* to = p->packed + (long)k * set.Padded(s.N) + (long)j * count;
-            nint from = p->startK + k;
-            if (s.TransposeB)
-                Packing.Transposed(p->B + (nint)j * s.LdB + from, s.LdB, count, columns, to, width);
-            else
-                Packing.Rows(p->B + from * s.LdB + j, s.LdB, count, columns, to, width);
+            int j = piece % panels * set.PanelWidth, k = piece / panels * BlockK, count = Math.Min(BlockK, p->Shape.K - k);
+            p->Pack(set, k, count, j, p->shared + (long)k * set.Padded(p->Shape.N) + (long)j * count);
         }
+    }
+
+    private readonly void Pack(TileSet set, int k, int count, int j, float* to)
+    {
+        int width = set.WidthAt(j, Shape.N), columns = Math.Min(width, Shape.N - j);
+        if (Shape.TransposeB)
+            Packing.Transposed(B + (nint)j * Shape.LdB + k, Shape.LdB, count, columns, to, width);
+        else
+            Packing.Rows(B + (nint)k * Shape.LdB + j, Shape.LdB, count, columns, to, width);
     }
 
     private static void Blocks(void* context, int start, int end, int worker)
     {
         var p = (Product*)context;
-        for (int block = start; block < end; block++)
-            p->Block(block / p->blocksN * BlockM, block % p->blocksN * BlockN);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Block(int i0, int j0)
-    {
         TileSet set = TileSet.Current;
-        MatMulShape s = Shape;
-        int i1 = Math.Min(s.M, i0 + BlockM), j1 = Math.Min(s.N, j0 + BlockN), padded = set.Padded(s.N);
-        Segment segment = default;
-        Tile tile = default;
-        tile.Segments = &segment;
-        tile.SegmentCount = 1;
-        tile.AStep = s.TransposeA ? s.LdA : 1;
-        tile.ResidualOffset = (nint)(Residual - C);
-        tile.Spill = Scratch.Get(ScratchUse.Spill, TileSet.MaxTile);
-        for (int k = 0; k < depth; k += BlockK)
+        for (int block = start; block < end; block++)
         {
-            int count = Math.Min(BlockK, depth - k);
-            bool first = startK + k == 0;
-            segment.Count = count;
-            tile.Add = !first || Accumulate;
-            tile.HasResidual = first && Residual != null;
-            for (int i = i0, rows; i < i1; i += rows)
+            int i0 = block / p->blocksN * p->blockM, i1 = Math.Min(p->Shape.M, i0 + p->blockM);
+            int j0 = block % p->blocksN * p->blockN, j1 = Math.Min(p->Shape.N, j0 + p->blockN);
+            for (int k = 0; k < p->Shape.K; k += BlockK)
             {
-                rows = TileSet.RowsOf(i1 - i);
-                float* a = A + (s.TransposeA ? (nint)(startK + k) * s.LdA + i : (nint)i * s.LdA + startK + k);
-                segment.SetRows(a, s.TransposeA ? 1 : s.LdA, rows);
-                for (int j = j0; j < j1; j += set.PanelWidth)
+                int count = Math.Min(BlockK, p->Shape.K - k);
+                float* packed = p->shared == null ? null : p->shared + (long)k * set.Padded(p->Shape.N) + (long)j0 * count;
+                if (p->packs)
                 {
-                    int width = set.WidthAt(j, s.N);
-                    segment.B = packed != null ? packed + (long)k * padded + (long)j * count : B + (nint)(startK + k) * s.LdB + j;
-                    tile.BStep = packed != null ? width : s.LdB;
-                    tile.Columns = Math.Min(width, s.N - j);
-                    tile.Bias = first && Bias != null ? Bias + j : null;
-                    tile.SetRows(C + (nint)i * s.LdC + j, s.LdC, rows);
-                    set.Kernel(rows, width)(&tile);
+                    packed = Scratch.Get(ScratchUse.PackedB, (long)BlockN * BlockK);
+                    for (int j = j0; j < j1; j += set.PanelWidth)
+                        p->Pack(set, k, count, j, packed + (long)(j - j0) * count);
                 }
+
+                p->Block(set, i0, i1, j0, j1, k, count, packed);
             }
         }
+    }
+
+    private readonly void Block(TileSet set, int i0, int i1, int j0, int j1, int k, int count, float* packed)
+    {
+        if (!Shape.TransposeA)
+        {
+            Strip(set, i0, i1, j0, j1, k, count, packed, A + (nint)i0 * Shape.LdA + k, Shape.LdA, 1);
+            return;
+        }
+
+        if (count < BlockK / 2 || Shape.LdA % SetStride != 0)
+        {
+            Strip(set, i0, i1, j0, j1, k, count, packed, A + (nint)k * Shape.LdA + i0, 1, Shape.LdA);
+            return;
+        }
+
+        // All steps along k fall into the same few cache sets: a strip of tiles is copied first.
+        float* copy = Scratch.Get(ScratchUse.PackedA, (long)StripRows * BlockK);
+        for (int i = i0; i < i1; i += StripRows)
+        {
+            int rows = Math.Min(StripRows, i1 - i);
+            Packing.Tiles(A + (nint)k * Shape.LdA + i, Shape.LdA, count, rows, copy);
+            Strip(set, i, i + rows, j0, j1, k, count, packed, copy, count, Tile.MaxRows);
+        }
+    }
+
+    /// <summary>Rows i0..i1-1 by columns j0..j1-1, for one stretch of k. Row i, step k of
+    /// A is a[(i - i0)·rowStep + k·step], but copied tiles have their rows side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Strip(
+        TileSet set, int i0, int i1, int j0, int j1, int k, int count, float* packed, float* a, nint rowStep, nint step)
+    {
+        MatMulShape s = Shape;
+        Segment segment = default;
+        Tile tile = default;
+        bool first = k == 0, copied = Shape.TransposeA && rowStep != 1;
+        segment.Count = count;
+        tile.Segments = &segment;
+        tile.SegmentCount = 1;
+        tile.AStep = step;
+        tile.Add = !first || Accumulate;
+        tile.HasResidual = first && Residual != null;
+        tile.ResidualOffset = (nint)(Residual - C);
+        tile.Spill = Scratch.Get(ScratchUse.Spill, TileSet.MaxTile);
+        for (int i = i0, rows; i < i1; i += rows)
+        {
+            rows = copied ? Math.Min(Tile.MaxRows, i1 - i) : TileSet.RowsOf(i1 - i);
+            float* tileRows = a + (i - i0) * rowStep;
+            segment.SetRows(tileRows, copied ? 1 : rowStep, rows);
+            if (step == 1 && i + rows < i1)
+                Prefetch(tileRows + rows * rowStep, rowStep, Math.Min(rows, i1 - i - rows), count);
+            for (int j = j0, width; j < j1; j += width)
+            {
+                width = set.WidthAt(j, s.N);
+                segment.B = packed != null ? packed + (nint)(j - j0) * count : B + (nint)k * s.LdB + j;
+                tile.BStep = packed != null ? width : s.LdB;
+                tile.Columns = Math.Min(width, s.N - j);
+                tile.Bias = first && Bias != null ? Bias + j : null;
+                tile.SetRows(C + (nint)i * s.LdC + j, s.LdC, rows);
+                set.Kernel(rows, width)(&tile);
+            }
+        }
+    }
+
+    /// <summary>Fetches the next tile's rows while this one is computed: too short a stretch for the processor to foresee.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* a, nint rowStep, int rows, int count)
+    {
+        for (int row = 0; row < rows && Sse.IsSupported; row++, a += rowStep)
+            for (int k = 0; k < count; k += 16)
+                Sse.Prefetch1(a + k);
     }
 
     /// <summary>Tiles of 4x4 dot products: columns are shared among threads if rows are few, else rows.</summary>

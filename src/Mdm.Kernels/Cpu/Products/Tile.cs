@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Mdm.Kernels.Cpu.Products;
@@ -17,6 +18,7 @@ internal unsafe struct Segment
     public float* A5;
 
     /// <summary>Rows A, A+step, A+2·step, ...; rows from <paramref name="rows"/> on repeat the last (computed, not stored).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetRows(float* a, nint step, int rows)
     {
         A0 = a;
@@ -64,7 +66,10 @@ internal unsafe struct Tile
 
     public readonly bool HasEpilogue => Bias != null || HasResidual || Add;
 
+    public readonly bool AddsOnly => Bias == null && !HasResidual;
+
     /// <summary>Rows C, C+step, ...</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetRows(float* c, nint step, int rows)
     {
         Rows = rows;

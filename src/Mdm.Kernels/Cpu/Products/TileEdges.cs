@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Mdm.Kernels.Cpu.Products;
 
@@ -10,26 +11,32 @@ internal static unsafe class TileEdges
     public static void Start(Tile* t, int width, int rows)
     {
         int columns = t->Columns;
-        for (int i = 0; i < rows; i++)
+        float* line = t->Spill;
+        for (int i = 0; i < rows; i++, line += width)
         {
-            var line = new Span<float>(t->Spill + i * width, width);
             if (i >= t->Rows)
             {
-                line.Clear();
+                new Span<float>(line, width).Clear();
                 continue;
             }
 
             float* c = (&t->C0)[i];
-            if (t->Bias != null)
-                Copy(t->Bias, line, columns);
-            else if (t->HasResidual)
-                Copy(c + t->ResidualOffset, line, columns);
-            else
-                Copy(c, line, columns);
-            if (t->Bias != null && t->HasResidual)
-                AddTo(line, c + t->ResidualOffset, columns);
-            if (t->Add && (t->Bias != null || t->HasResidual))
-                AddTo(line, c, columns);
+            float* residual = c + t->ResidualOffset;
+            int j = 0;
+            for (; j <= columns - 4; j += 4)
+            {
+                Vector128<float> sum = t->Bias != null ? Vector128.Load(t->Bias + j) : Vector128<float>.Zero;
+                if (t->HasResidual)
+                    sum += Vector128.Load(residual + j);
+                if (t->Add)
+                    sum += Vector128.Load(c + j);
+                sum.Store(line + j);
+            }
+
+            for (; j < columns; j++)
+                line[j] = (t->Bias != null ? t->Bias[j] : 0) + (t->HasResidual ? residual[j] : 0) + (t->Add ? c[j] : 0);
+            for (; j < width; j++)
+                line[j] = 0;
         }
     }
 
@@ -38,17 +45,5 @@ internal static unsafe class TileEdges
     {
         for (int i = 0; i < t->Rows; i++)
             new ReadOnlySpan<float>(t->Spill + i * width, t->Columns).CopyTo(new Span<float>((&t->C0)[i], t->Columns));
-    }
-
-    private static void Copy(float* source, Span<float> line, int columns)
-    {
-        new ReadOnlySpan<float>(source, columns).CopyTo(line);
-        line[columns..].Clear();
-    }
-
-    private static void AddTo(Span<float> line, float* source, int columns)
-    {
-        for (int j = 0; j < columns; j++)
-            line[j] += source[j];
     }
 }

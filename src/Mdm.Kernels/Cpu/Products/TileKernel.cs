@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
@@ -20,22 +21,35 @@ internal static unsafe class TileKernel
         V c30 = default, c31 = default, c32 = default, c33 = default;
         V c40 = default, c41 = default, c42 = default, c43 = default;
         V c50 = default, c51 = default, c52 = default, c53 = default;
+        int columns = sizeof(V) / sizeof(float) * sizeof(W);
+        bool whole = t->Rows == sizeof(R) && t->Columns == columns;
+        float* spill = t->Spill;
         if (t->HasEpilogue)
         {
-            float* s = t->Spill;
-            int width = sizeof(V) / sizeof(float) * sizeof(W);
-            TileEdges.Start(t, width, sizeof(R));
-            Load<S, V, W>(s, ref c00, ref c01, ref c02, ref c03);
+            bool direct = whole && t->AddsOnly;
+            if (!direct)
+                TileEdges.Start(t, columns, sizeof(R));
+            Load<S, V, W>(direct ? t->C0 : spill, ref c00, ref c01, ref c02, ref c03);
             if (sizeof(R) > 1)
-                Load<S, V, W>(s + width, ref c10, ref c11, ref c12, ref c13);
+                Load<S, V, W>(direct ? t->C1 : spill + columns, ref c10, ref c11, ref c12, ref c13);
             if (sizeof(R) > 2)
-                Load<S, V, W>(s + 2 * width, ref c20, ref c21, ref c22, ref c23);
+                Load<S, V, W>(direct ? t->C2 : spill + 2 * columns, ref c20, ref c21, ref c22, ref c23);
             if (sizeof(R) > 3)
-                Load<S, V, W>(s + 3 * width, ref c30, ref c31, ref c32, ref c33);
+                Load<S, V, W>(direct ? t->C3 : spill + 3 * columns, ref c30, ref c31, ref c32, ref c33);
             if (sizeof(R) > 4)
-                Load<S, V, W>(s + 4 * width, ref c40, ref c41, ref c42, ref c43);
+                Load<S, V, W>(direct ? t->C4 : spill + 4 * columns, ref c40, ref c41, ref c42, ref c43);
             if (sizeof(R) > 5)
-                Load<S, V, W>(s + 5 * width, ref c50, ref c51, ref c52, ref c53);
+                Load<S, V, W>(direct ? t->C5 : spill + 5 * columns, ref c50, ref c51, ref c52, ref c53);
+        }
+        else if (Sse.IsSupported && whole)
+        {
+            // The lines that will be written are fetched while the sum is taken.
+            for (int i = 0; i < sizeof(R); i++)
+            {
+                float* c = (&t->C0)[i];
+                for (int j = 0; j < columns; j += 16)
+                    Sse.Prefetch0(c + j);
+            }
         }
 
         nint aStep = t->AStep, bStep = t->BStep;
@@ -125,20 +139,17 @@ internal static unsafe class TileKernel
             }
         }
 
-        int columns = sizeof(V) / sizeof(float) * sizeof(W);
-        bool whole = t->Rows == sizeof(R) && t->Columns == columns;
-        float* o = t->Spill;
-        Store<S, V, W>(whole ? t->C0 : o, c00, c01, c02, c03);
+        Store<S, V, W>(whole ? t->C0 : spill, c00, c01, c02, c03);
         if (sizeof(R) > 1)
-            Store<S, V, W>(whole ? t->C1 : o + columns, c10, c11, c12, c13);
+            Store<S, V, W>(whole ? t->C1 : spill + columns, c10, c11, c12, c13);
         if (sizeof(R) > 2)
-            Store<S, V, W>(whole ? t->C2 : o + 2 * columns, c20, c21, c22, c23);
+            Store<S, V, W>(whole ? t->C2 : spill + 2 * columns, c20, c21, c22, c23);
         if (sizeof(R) > 3)
-            Store<S, V, W>(whole ? t->C3 : o + 3 * columns, c30, c31, c32, c33);
+            Store<S, V, W>(whole ? t->C3 : spill + 3 * columns, c30, c31, c32, c33);
         if (sizeof(R) > 4)
-            Store<S, V, W>(whole ? t->C4 : o + 4 * columns, c40, c41, c42, c43);
+            Store<S, V, W>(whole ? t->C4 : spill + 4 * columns, c40, c41, c42, c43);
         if (sizeof(R) > 5)
-            Store<S, V, W>(whole ? t->C5 : o + 5 * columns, c50, c51, c52, c53);
+            Store<S, V, W>(whole ? t->C5 : spill + 5 * columns, c50, c51, c52, c53);
         if (!whole)
             TileEdges.Finish(t, columns);
     }

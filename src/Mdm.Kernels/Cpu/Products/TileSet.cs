@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace Mdm.Kernels.Cpu.Products;
@@ -18,18 +19,18 @@ internal sealed unsafe class TileSet
         Row<Simd512, Vector512<float>, One>(), Row<Simd512, Vector512<float>, Two>(),
         Row<Simd512, Vector512<float>, Three>(), Row<Simd512, Vector512<float>, Four>());
 
-    // [vectors - 1, rows]: the kernel with the fewest rows that holds so many.
-    private readonly nint[,] kernels;
+    // At 8·(vectors - 1) + rows: the kernel with the fewest rows that holds so many. Native, never freed: one per set.
+    private readonly nint* kernels;
 
     private TileSet(int lanes, int vectors, delegate*<Tile*, void> dot, params nint[][] rows)
     {
         Lanes = lanes;
         PanelWidth = lanes * vectors;
         Dot = dot;
-        kernels = new nint[vectors, Tile.MaxRows + 1];
+        kernels = (nint*)NativeMemory.AllocZeroed((nuint)(8 * vectors * sizeof(nint)));
         for (int v = 0; v < vectors; v++)
             for (int r = 1; r <= Tile.MaxRows; r++)
-                kernels[v, r] = rows[v][r <= 2 ? r - 1 : r <= 4 ? 2 : 3];
+                kernels[8 * v + r] = rows[v][r <= 2 ? r - 1 : r <= 4 ? 2 : 3];
     }
 
     /// <summary>That of <see cref="CpuFeatures.Level"/>.</summary>
@@ -49,7 +50,7 @@ internal sealed unsafe class TileSet
     public delegate*<Tile*, void> Dot { get; }
 
     /// <summary>The kernel for a tile of so many rows in a panel of <paramref name="width"/> columns (whole vectors).</summary>
-    public delegate*<Tile*, void> Kernel(int rows, int width) => (delegate*<Tile*, void>)kernels[width / Lanes - 1, rows];
+    public delegate*<Tile*, void> Kernel(int rows, int width) => (delegate*<Tile*, void>)kernels[8 * (width / Lanes - 1) + rows];
 
     /// <summary>Width of the panel that starts at column j of n: a full one, or the remaining columns in whole vectors.</summary>
     public int WidthAt(int j, int n) => n - j >= PanelWidth ? PanelWidth : (n - j + Lanes - 1) / Lanes * Lanes;
