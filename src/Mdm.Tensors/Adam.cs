@@ -68,7 +68,8 @@ public sealed class Adam : IDisposable
     public (long Steps, long Skipped, double GradientNorm) Read()
     {
         double[] state = ReadState();
-        return ((long)state[OptimizerState.Step], (long)state[OptimizerState.Skipped], Math.Sqrt(state[OptimizerState.SquaredNorm]));
+        double norm = Math.Sqrt(state[OptimizerState.SquaredNorm]);
+        return ((long)state[OptimizerState.Step], (long)state[OptimizerState.Skipped], norm);
     }
 
     /// <summary>All numbers of the optimiser, for a training state.</summary>

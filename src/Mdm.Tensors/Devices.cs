@@ -14,9 +14,10 @@ public static class Devices
 
     /// <summary>The device of that name; one object per name and process.</summary>
     /// <exception cref="MdmException">No such device.</exception>
-    public static IDevice Open(string name) => s_open.GetOrAdd(name.Trim().ToLowerInvariant(), key => new Lazy<IDevice>(() => key switch
-    {
-        "cpu" => new CpuDevice(),
-        _ => throw new MdmException($"device '{name}' is not known, expected one of: {Names}"),
-    })).Value;
+    public static IDevice Open(string name) =>
+        s_open.GetOrAdd(name.Trim().ToLowerInvariant(), key => new Lazy<IDevice>(() => key switch
+        {
+            "cpu" => new CpuDevice(),
+            _ => throw new MdmException($"device '{name}' is not known, expected one of: {Names}"),
+        })).Value;
 }

@@ -15,7 +15,8 @@ public sealed class RandomStream(ulong seed, ulong stream)
     /// <summary>Elements drawn so far.</summary>
     public long Position { get; private set; }
 
-    /// <summary>Takes the next n elements and returns where they begin. Beginnings are multiples of 4, one Philox block.</summary>
+    /// <summary>Takes the next n elements and returns where they begin. Beginnings are multiples of 4, one Philox
+    /// block.</summary>
     public long Take(long n)
     {
         long start = Position;

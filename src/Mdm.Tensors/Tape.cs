@@ -34,7 +34,8 @@ public sealed class Tape : IDisposable
     /// <param name="inputs">Tensors that may receive gradients.</param>
     /// <param name="saved">Tensors that <paramref name="backward"/> reads: kept alive until it has run.</param>
     /// <param name="backward">Computes contributions to the inputs' gradients.</param>
-    public static Tensor Record(Tensor output, ReadOnlySpan<Tensor?> inputs, ReadOnlySpan<Tensor?> saved, Action<Gradients> backward)
+    public static Tensor Record(Tensor output, ReadOnlySpan<Tensor?> inputs, ReadOnlySpan<Tensor?> saved,
+        Action<Gradients> backward)
     {
         if (t_current is not { } tape)
             return output;
@@ -173,7 +174,7 @@ public sealed class Tape : IDisposable
     }
 }
 
-/// <summary>What an operation's backward pass sees: the gradient of its result, and where the gradients of its inputs go.</summary>
+/// <summary>What an operation's backward pass sees: the gradient of its result, and where those of its inputs go.</summary>
 public readonly struct Gradients
 {
     private readonly GradientSlot _output;

@@ -113,7 +113,8 @@ public sealed class Tensor : IDisposable
         Device.Upload(MemoryMarshal.AsBytes(values), Ptr.Address);
     }
 
-    /// <summary>The same memory under another shape of as many elements; one -1 is worked out. The gradient is shared too.</summary>
+    /// <summary>The same memory under another shape of as many elements; one -1 is worked out. The gradient is
+    /// shared too.</summary>
     public Tensor Reshape(params ReadOnlySpan<int> sizes)
     {
         int[] wanted = sizes.ToArray();

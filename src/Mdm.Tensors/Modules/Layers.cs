@@ -51,15 +51,16 @@ public sealed class Conv3x3 : Module<Tensor>
         : base(context)
     {
         Initialisation initialisation = zero ? Initialisation.Zeros : Initialisation.FanIn;
-        _weight = context.Parameter("weight", new Shape(outputs, 3, 3, inputs), new Shape(outputs, inputs, 3, 3), initialisation, 9 * inputs);
+        Shape shape = new(outputs, 3, 3, inputs), fileShape = new(outputs, inputs, 3, 3);
+        _weight = context.Parameter("weight", shape, fileShape, initialisation, 9 * inputs);
         _bias = context.Parameter("bias", new Shape(outputs), initialisation, 9 * inputs);
         _stride = stride;
         _upsample = upsample;
     }
 
     /// <summary>The layer's output plus a residual of the same shape, in one pass.</summary>
-    public Tensor CallAndAdd(Tensor x, Tensor residual) => Scoped(() => Op.Conv3x3(x, _weight, _bias, _stride, _upsample, residual),
-        static (scope, y) => scope.Return(y));
+    public Tensor CallAndAdd(Tensor x, Tensor residual) => Scoped(
+        () => Op.Conv3x3(x, _weight, _bias, _stride, _upsample, residual), static (scope, y) => scope.Return(y));
 
     protected override Tensor Forward(Tensor x) => Op.Conv3x3(x, _weight, _bias, _stride, _upsample);
 }

@@ -4,8 +4,8 @@ namespace Mdm.Tensors.Operations;
 
 public static partial class Op
 {
-    /// <summary>Multi-head self-attention, softmax(q kᵀ/√(C/heads)) v: qkv [B,L,3C] holds all queries, all keys, all values; head h
-    /// owns channels h·C/heads.. of each. keyMask [B,L] float32, 0 = left out. Result [B,L,C].</summary>
+    /// <summary>Multi-head self-attention, softmax(q kᵀ/√(C/heads)) v: qkv [B,L,3C] holds all queries, all keys, all values;
+    /// head h owns channels h·C/heads.. of each. keyMask [B,L] float32, 0 = left out. Result [B,L,C].</summary>
     public static Tensor SelfAttention(Tensor qkv, int heads, Tensor? keyMask = null)
     {
         int channels = HeadChannels("self-attention", qkv, 3, heads);
@@ -35,7 +35,8 @@ public static partial class Op
         int channels = HeadChannels("cross-attention", qkv, 3, heads);
         int batch = qkv.Shape[0], length = qkv.Shape[1], keys = kv.Shape[1];
         if (kv.Shape != new Shape(batch, keys, 2 * channels))
-            throw new ArgumentException($"cross-attention: keys and values have the shape {kv.Shape}, expected [{batch}, tokens, {2 * channels}]");
+            throw new ArgumentException(
+                $"cross-attention: keys and values have the shape {kv.Shape}, expected [{batch}, tokens, {2 * channels}]");
         RequireMask(keyMask, batch, keys);
         var shape = Shaped(batch, heads, channels, length, keys);
         Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels));
@@ -67,7 +68,8 @@ public static partial class Op
     {
         if (packed.Shape.Rank != 3 || heads <= 0 || packed.Shape[2] % parts != 0 || packed.Shape[2] / parts % heads != 0)
             throw new ArgumentException(
-                $"{operation}: queries, keys and values have the shape {packed.Shape}, expected [batch, length, {parts} x channels] with channels divisible by {heads} heads");
+                $"{operation}: queries, keys and values have the shape {packed.Shape}, expected "
+                + $"[batch, length, {parts} x channels] with channels divisible by {heads} heads");
         return packed.Shape[2] / parts;
     }
 

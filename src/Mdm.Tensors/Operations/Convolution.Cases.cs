@@ -12,7 +12,7 @@ internal static class ConvolutionCases
         [
             new(1, 1, 1, 1, 1), new(1, 1, 1, 3, 5), new(2, 5, 7, 3, 4), new(1, 4, 4, 17, 33), new(3, 2, 9, 16, 16),
             new(1, 8, 8, 32, 3),
-            new(1, 3, 3, 40, 70),
+            new(1, 3, 3, 40, 70), new(1, 9, 6, 64, 32),
             new(2, 5, 7, 3, 4, Stride: 2), new(1, 1, 1, 2, 3, Stride: 2), new(1, 6, 4, 18, 5, Stride: 2),
             new(2, 2, 1, 3, 3, Stride: 2),
             new(1, 1, 1, 2, 3, Upsample: true), new(2, 3, 5, 4, 3, Upsample: true), new(1, 4, 2, 19, 17, Upsample: true),

@@ -4,12 +4,14 @@ namespace Mdm.Tensors.Operations;
 
 public static partial class Op
 {
-    /// <summary>y = x wᵀ + b (+ residual): x [..., I], w [O,I], b [O], y [..., O]. A 1x1 convolution of [B,H,W,I] is the same thing.</summary>
+    /// <summary>y = x wᵀ + b (+ residual): x [..., I], w [O,I], b [O], y [..., O]. A 1x1 convolution of
+    /// [B,H,W,I] is the same thing.</summary>
     public static Tensor Linear(Tensor x, Tensor w, Tensor? b = null, Tensor? residual = null)
     {
         int inputs = x.Shape[-1], outputs = w.Shape[0];
         if (w.Shape.Rank != 2 || w.Shape[1] != inputs)
-            throw new ArgumentException($"linear: an input of shape {x.Shape} does not fit a weight of shape {w.Shape} [out, in]");
+            throw new ArgumentException(
+                $"linear: an input of shape {x.Shape} does not fit a weight of shape {w.Shape} [out, in]");
         RequireBias("linear", b, outputs);
         int rows = checked((int)(x.Count / Math.Max(1, inputs)));
         Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, outputs));

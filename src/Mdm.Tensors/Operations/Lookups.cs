@@ -8,7 +8,8 @@ public static partial class Op
     public static Tensor Embedding(Tensor ids, Tensor table)
     {
         if (ids.Type != DType.Int32 || table.Shape.Rank != 2)
-            throw new ArgumentException($"embedding: ids {ids} and table {table}, expected int32 ids and a table of shape [rows, width]");
+            throw new ArgumentException(
+                $"embedding: ids {ids} and table {table}, expected int32 ids and a table of shape [rows, width]");
         int rows = checked((int)ids.Count), tableRows = table.Shape[0], cols = table.Shape[1];
         Tensor y = Tensor.Empty(table.Device, new Shape([.. ids.Shape.ToArray(), cols]));
         table.Kernels.GatherRows(rows, cols, tableRows, ids.Ptr, table.Ptr, y.Ptr);
@@ -21,7 +22,8 @@ public static partial class Op
         });
     }
 
-    /// <summary>[sin(t f_k), cos(t f_k)] with f_k = 10000^(-k/d), k &lt; d = width/2, of times t [B]: [B,width]. No gradient.</summary>
+    /// <summary>[sin(t f_k), cos(t f_k)] with f_k = 10000^(-k/d), k &lt; d = width/2, of times t [B]: [B,width]. No
+    /// gradient.</summary>
     public static Tensor Sinusoid(Tensor t, int width)
     {
         if (width < 2 || width % 2 != 0)
@@ -32,8 +34,8 @@ public static partial class Op
         return y;
     }
 
-    /// <summary>Zeros a share p of the elements and divides the rest by 1-p, with numbers from <see cref="RandomStream.Current"/>;
-    /// the identity where there is no such stream (sampling) or p = 0.</summary>
+    /// <summary>Zeros a share p of the elements and divides the rest by 1-p, with numbers from
+    /// <see cref="RandomStream.Current"/>; the identity where there is no such stream (sampling) or p = 0.</summary>
     public static Tensor Dropout(Tensor x, float p)
     {
         if (p == 0 || RandomStream.Current is not { } random)

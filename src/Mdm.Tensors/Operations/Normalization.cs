@@ -18,7 +18,8 @@ public static partial class Op
             throw new ArgumentException(
                 $"group norm: weight and bias have the shapes {gamma.Shape} and {beta.Shape}, expected [{channels}]");
         if (scaleShift != null && scaleShift.Shape != new Shape(batch, 2 * channels))
-            throw new ArgumentException($"group norm: scale and shift have the shape {scaleShift.Shape}, expected [{batch}, {2 * channels}]");
+            throw new ArgumentException(
+                $"group norm: scale and shift have the shape {scaleShift.Shape}, expected [{batch}, {2 * channels}]");
         int positions = batch == 0 || channels == 0 ? 0 : checked((int)(x.Count / batch / channels));
         var shape = new GroupNormShape(batch, positions, channels, groups, epsilon, silu);
         Tensor y = Tensor.Like(x);
@@ -37,7 +38,8 @@ public static partial class Op
         int cols = x.Shape[-1];
         if (gamma.Count != cols || beta.Count != cols)
             throw new ArgumentException(
-                $"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape} and a bias of shape {beta.Shape}");
+                $"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape} "
+                + $"and a bias of shape {beta.Shape}");
         int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
         Tensor y = Tensor.Like(x);
         Tensor mean = Tensor.Empty(x.Device, new Shape(rows)), rstd = Tensor.Like(mean);
@@ -54,7 +56,8 @@ public static partial class Op
         int batch = x.Shape[0];
         long inner = batch == 0 ? 0 : x.Count / batch;
         if (inner < 2)
-            throw new ArgumentException($"standard deviation: a sample of shape {x.Shape} has {inner} elements, expected 2 or more");
+            throw new ArgumentException(
+                $"standard deviation: a sample of shape {x.Shape} has {inner} elements, expected 2 or more");
         Tensor y = Tensor.Like(x);
         Tensor mean = Tensor.Empty(x.Device, new Shape(batch)), std = Tensor.Like(mean);
         IKernels k = x.Kernels;

@@ -33,7 +33,8 @@ public static partial class Op
             a.Kernels.MeanSquaredErrorBackward(batch, inner, a.Ptr, b.Ptr, dy.Ptr, dy.Target(a), dy.Target(b)));
     }
 
-    /// <summary>Mean over the tokens of x [B,N,C], weighted by mask [B,N] where given: [B,C]. A sample whose mask is all zero gets 0.</summary>
+    /// <summary>Mean over the tokens of x [B,N,C], weighted by mask [B,N] where given: [B,C]. A sample whose mask is
+    /// all zero gets 0.</summary>
     public static Tensor MaskedMean(Tensor x, Tensor? mask = null)
     {
         if (x.Shape.Rank != 3)

@@ -18,7 +18,8 @@ public static partial class Op
     {
         (int b, int h, int w, int c) = ImageSizes("average pooling", x);
         if (factor < 1 || h % factor != 0 || w % factor != 0)
-            throw new ArgumentException($"average pooling: an image of {w}x{h} cannot be divided into blocks of {factor}x{factor}");
+            throw new ArgumentException(
+                $"average pooling: an image of {w}x{h} cannot be divided into blocks of {factor}x{factor}");
         Tensor y = Tensor.Empty(x.Device, new Shape(b, h / factor, w / factor, c));
         x.Kernels.AveragePool(b, h, w, c, factor, x.Ptr, y.Ptr);
         return Tape.Record(y, [x], saved: [],
@@ -39,5 +40,6 @@ public static partial class Op
     private static (int Batch, int Height, int Width, int Channels) ImageSizes(string operation, Tensor x) =>
         x.Shape.Rank == 4
             ? (x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3])
-            : throw new ArgumentException($"{operation}: the input has the shape {x.Shape}, expected [batch, height, width, channels]");
+            : throw new ArgumentException(
+                $"{operation}: the input has the shape {x.Shape}, expected [batch, height, width, channels]");
 }
