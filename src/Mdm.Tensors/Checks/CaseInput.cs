@@ -36,7 +36,7 @@ public sealed class CaseInput
 
     /// <summary>Given numbers, without a gradient; repeated until the shape is full.</summary>
     public static CaseInput Values(string name, Shape shape, DType type, params double[] values) =>
-        new(name, shape, type, false, 
+        new(name, shape, type, false,
             (_, i) => type == DType.Float32 ? (float)values[i % values.Length] : values[i % values.Length]);
 
     /// <summary>A key mask: 1 where the key takes part.</summary>
