@@ -7,7 +7,7 @@ namespace Mdm.Model.Text;
 /// <summary>The tokenizer of <c>.vocab</c> files: a line <c>token TAB log-probability</c> each, id = line number from 0, U+2581
 /// stands for a space. It works on the bytes of the text, without any normalisation, and finds the tokens of least total
 /// cost, the cost of a token being minus its log-probability.</summary>
-public sealed class VocabTokenizer
+public sealed class VocabTokenizer : ITokenizer
 {
     public const string PadToken = "<pad>";
     public const string EndToken = "</s>";
