@@ -6,7 +6,7 @@ using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Diffusion;
 
-/// <summary>What one resolution contributed to a loss, for its first samples where <c>mixed_ratio</c> leaves others out.</summary>
+/// <summary>What one resolution contributed to a loss; only its first samples where <c>mixed_ratio</c> says so.</summary>
 /// <param name="Noisy">x_t.</param>
 /// <param name="Output">What the network predicted.</param>
 /// <param name="Prediction">The same as the loss compares it.</param>
@@ -43,7 +43,7 @@ public sealed class DiffusionLoss
         for (int k = 1; k < levels && !config.UseDoubleLoss; k++)
             _levelWeights[k] = 0;
         if (!_levelWeights.Any(weight => weight > 0))
-            throw new MdmException("diffusion_config.multi_res_weights are all 0, expected one of the resolutions that count to be more");
+            throw new MdmException("diffusion_config.multi_res_weights are all 0, expected more for a resolution that counts");
         _shares = Shares(levels > 1 ? config.MixedRatio : null, levels);
     }
 
@@ -123,8 +123,11 @@ public sealed class DiffusionLoss
     {
         int count = (int)Math.Floor(_shares[level] * batch + 1e-9);
         if (count == 0)
-            throw new MdmException($"a batch of {batch} leaves no sample for resolution {level} with a mixed_ratio share of {_shares[level]:0.###}, "
-                + $"expected a batch of {Math.Ceiling(1 / _shares[level])} or more");
+        {
+            throw new MdmException($"a batch of {batch} leaves no sample for resolution {level}, whose mixed_ratio share is "
+                + $"{_shares[level]:0.###}, expected a batch of {Math.Ceiling(1 / _shares[level])} or more");
+        }
+
         return count;
     }
 
@@ -134,8 +137,8 @@ public sealed class DiffusionLoss
             return Op.Mean(losses);
         float[] weights = Array.ConvertAll(times, t => _vdmWeights[t + 1]);
         double sum = weights.Sum(w => (double)w);
-        Tensor normalised = Tensor.From(losses.Device, Array.ConvertAll(weights, w => (float)(w / sum)), new Shape(times.Length));
-        return Op.Sum(Op.PerSample(normalised, losses));
+        float[] normalised = Array.ConvertAll(weights, w => (float)(w / sum));
+        return Op.Sum(Op.PerSample(Tensor.From(losses.Device, normalised, losses.Shape), losses));
     }
 
     private static double[] Entries(string setting, double[]? values, int levels)
@@ -143,7 +146,7 @@ public sealed class DiffusionLoss
         if (values == null)
             return Enumerable.Repeat(1.0, levels).ToArray();
         if (values.Length != levels)
-            throw new MdmException($"diffusion_config.{setting} has {values.Length} entries, expected {levels}, one per resolution");
+            throw new MdmException($"diffusion_config.{setting} has {values.Length} entries, expected {levels} (resolutions)");
         return [.. values];
     }
 

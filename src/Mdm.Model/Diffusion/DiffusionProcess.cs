@@ -28,8 +28,8 @@ public sealed class DiffusionProcess
             throw new MdmException("diffusion_config.no_use_residual is false, expected true for a nested network");
         if (config.UseRandomInterp || config.RandomDownsample || config.AverageDownsample || config.MidDownsample)
         {
-            throw new MdmException("diffusion_config: use_random_interp, random_downsample, average_downsample and mid_downsample "
-                + "are not supported, expected false");
+            throw new MdmException("diffusion_config: use_random_interp, random_downsample, average_downsample and "
+                + "mid_downsample are not supported, expected false");
         }
 
         Config = config;
@@ -65,7 +65,7 @@ public sealed class DiffusionProcess
     {
         int highest = NestRatios[0];
         if (height <= 0 || width <= 0 || height % highest != 0 || width % highest != 0)
-            throw new MdmException($"an image of {width}x{height}, expected multiples of {highest} for {NestRatios.Count} nested resolutions");
+            throw new MdmException($"an image of {width}x{height}, expected multiples of {highest}");
         return NestRatios.Select(ratio =>
             new Shape(batch, height / highest * ratio, width / highest * ratio, channels)).ToArray();
     }

@@ -64,7 +64,7 @@ public sealed class NoiseSchedule
     /// <summary>ln(γ_t/(1-γ_t)); infinite at t = 0.</summary>
     public double LogSnr(int t) => Math.Log(_gammas[t]) - Math.Log(1.0 - _gammas[t]);
 
-    /// <summary>Weights of the variational bound: w_t = γ_{t-1}(1-γ_t)/((1-γ_{t-1})γ_t) - 1 for t = 2..T, and w_0 = w_1 = w_2.</summary>
+    /// <summary>Weights of the VDM loss: w_t = γ_{t-1}(1-γ_t)/((1-γ_{t-1})γ_t) - 1 for t = 2..T; w_0 = w_1 = w_2.</summary>
     public float[] VdmWeights()
     {
         float[] weights = new float[_gammas.Length];
@@ -124,8 +124,8 @@ public sealed class NoiseSchedule
         for (int t = 1; t < _gammas.Length; t++)
         {
             if (_gammas[t] is not (> 0 and < 1))
-                throw new MdmException($"the {config.ScheduleType} schedule of {Steps} steps has signal power {_gammas[t]} at step {t}, "
-                    + "expected more than 0 and less than 1: change num_diffusion_steps, beta_start, beta_end or rescale_schedule");
+                throw new MdmException($"the {config.ScheduleType} schedule of {Steps} steps has signal power {_gammas[t]} "
+                    + $"at step {t}, expected between 0 and 1: change num_diffusion_steps, beta_start, beta_end or rescale_schedule");
         }
     }
 }

@@ -52,7 +52,8 @@ public static class Prediction
     /// <param name="from">What <paramref name="output"/> is.</param>
     /// <param name="to">What is wanted.</param>
     /// <param name="gammas">γ of every sample.</param>
-    public static Tensor Convert(Tensor output, Tensor noisy, Parameterization from, Parameterization to, ReadOnlySpan<float> gammas)
+    public static Tensor Convert(
+        Tensor output, Tensor noisy, Parameterization from, Parameterization to, ReadOnlySpan<float> gammas)
     {
         if (from == to)
             return output;
@@ -78,7 +79,8 @@ public static class Prediction
         return Op.PerSample(a, image, b, noise);
     }
 
-    private static (Tensor A, Tensor B) Coefficients(Tensor like, ReadOnlySpan<float> gammas, Func<double, (double A, double B)> of)
+    private static (Tensor A, Tensor B) Coefficients(
+        Tensor like, ReadOnlySpan<float> gammas, Func<double, (double A, double B)> of)
     {
         float[] a = new float[gammas.Length], b = new float[gammas.Length];
         for (int i = 0; i < gammas.Length; i++)

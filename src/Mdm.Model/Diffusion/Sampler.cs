@@ -16,7 +16,7 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
 
     /// <summary>The pictures [B,H,W,3] of the highest resolution, in [-1,1].</summary>
     /// <param name="request">What is wanted.</param>
-    /// <param name="noise">Draws the first noise of every resolution, highest first, then likewise for every step that adds any.</param>
+    /// <param name="noise">Draws the first noise of every resolution, highest first, then for every step that adds any.</param>
     /// <param name="watch">Sees every step.</param>
     /// <param name="cancellation">Ends before the next step.</param>
     public Tensor Sample(SamplingRequest request, INoiseSource noise, Action<SamplingState>? watch = null,

@@ -1,6 +1,6 @@
 namespace Mdm.Model.Diffusion;
 
-/// <summary>One step of a sampler from time t to an earlier s, as x_s = Image·x₀ + Noisy·x_t + Noise·z with fresh normal z.</summary>
+/// <summary>One step of a sampler from time t to an earlier s: x_s = Image·x₀ + Noisy·x_t + Noise·z z being fresh noise.</summary>
 public readonly record struct SamplerUpdate(double Image, double Noisy, double Noise)
 {
     /// <summary>With α = γ_t/γ_s, β = 1-α, β̃ = β(1-γ_s)/(1-γ_t).</summary>
@@ -13,7 +13,11 @@ public readonly record struct SamplerUpdate(double Image, double Noisy, double N
         double alpha = gamma / gammaNext, beta = 1 - alpha;
         double variance = beta * (1 - gammaNext) / (1 - gamma);
         if (eta is not { } share)
-            return new(beta * Math.Sqrt(gammaNext) / (1 - gamma), Math.Sqrt(alpha) * (1 - gammaNext) / (1 - gamma), Math.Sqrt(variance));
+        {
+            return new(beta * Math.Sqrt(gammaNext) / (1 - gamma), Math.Sqrt(alpha) * (1 - gammaNext) / (1 - gamma),
+                Math.Sqrt(variance));
+        }
+
         double added = share * share * variance;
         double direction = Math.Sqrt(Math.Max(0, 1 - gammaNext - added));
         Conversion epsilon = Conversion.Of(Parameterization.Image, Parameterization.Noise, gamma);

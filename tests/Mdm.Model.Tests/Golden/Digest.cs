@@ -4,15 +4,16 @@ using Mdm.Tensors.Modules;
 
 namespace Mdm.Model.Tests.Golden;
 
-/// <summary>Compares one array per parameter (gradients, trained weights) with what was recorded: whole (<c>grad.p</c>), or its norm
-/// (<c>gradnorm.p</c>) and every k-th element (<c>gradsub.p</c>), k = ceil(n/256).</summary>
+/// <summary>Compares one array per parameter (gradients, trained weights) with what was recorded: whole (<c>grad.p</c>), or its
+/// norm (<c>gradnorm.p</c>) and every k-th element (<c>gradsub.p</c>), k = ceil(n/256).</summary>
 internal static class Digest
 {
     /// <summary>Gradients. Those that are zero in exact arithmetic hold only rounding: they may differ by what two runs of the
     /// original differed.</summary>
     public static void RequireGradients(GoldenFile file, string fileName, ParameterStore store)
     {
-        Dictionary<string, float[]> found = store.Parameters.ToDictionary(p => p.Name, p => store.ToFileLayout(p, store.Gradients));
+        Dictionary<string, float[]> found =
+            store.Parameters.ToDictionary(p => p.Name, p => store.ToFileLayout(p, store.Gradients));
         float largest = found.Values.Max(g => g.Max(Math.Abs));
         double rounding = GoldenFile.Json("noise.json").GetProperty(fileName).EnumerateObject()
             .Where(kind => kind.Name.StartsWith("grad") && !kind.Name.StartsWith("grad_"))

@@ -84,7 +84,8 @@ public sealed class NetworkGoldenTests
         string path = Path.Combine(GoldenFiles.Root, "configs", "models", $"{config}.yaml");
         ProgramConfig program = ConfigLoader.Parse(File.ReadAllText(path), path, _ => { });
 
-        using DenoisingNetwork network = NetworkBuilder.Build(program.UnetConfig, golden.GetProperty("language_model_dim").GetInt32());
+        using DenoisingNetwork network =
+            NetworkBuilder.Build(program.UnetConfig, golden.GetProperty("language_model_dim").GetInt32());
 
         string[] expected = golden.GetProperty("keys").EnumerateArray()
             .Select(key => $"{key[0].GetString()} [{string.Join(", ", key[1].EnumerateArray())}]").ToArray();

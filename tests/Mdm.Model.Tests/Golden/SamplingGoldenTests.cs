@@ -23,14 +23,15 @@ public sealed class SamplingGoldenTests
     {
         JsonElement settings = GoldenFile.Json($"{name}.json");
         using GoldenFile file = GoldenFile.Open($"{name}.safetensors");
-        using DenoisingNetwork network =
-            GoldenModel.Load(Path.GetFileNameWithoutExtension(settings.GetProperty("model_config").GetString()!), training: false);
+        string model = Path.GetFileNameWithoutExtension(settings.GetProperty("model_config").GetString()!);
+        using DenoisingNetwork network = GoldenModel.Load(model, training: false);
         var process = new DiffusionProcess(GoldenModel.DiffusionOf(settings), network.NestRatios);
         string[] suffixes = network.NestRatios.Count > 1 ? network.NestRatios.Select((_, k) => $".{k}").ToArray() : [""];
         int[] times = file.Integers("timesteps");
 
         using Scope scope = Scope.Enter();
-        var noise = new RecordedNoise(file, Enumerable.Range(0, settings.GetProperty("draws").GetArrayLength()).Select(i => $"draw.{i:000}"));
+        int draws = settings.GetProperty("draws").GetArrayLength();
+        var noise = new RecordedNoise(file, Enumerable.Range(0, draws).Select(i => $"draw.{i:000}"));
         int step = 0;
         foreach (SamplingState state in new Sampler(network, process).Steps(Request(file, settings), noise))
         {
@@ -46,8 +47,9 @@ public sealed class SamplingGoldenTests
             if (!state.IsLast)
                 continue;
             Close.Require("final", state.Picture().ToArray(), file.ChannelsLast("final"), Close.Gradient);
-            if (file.Has("final_output_inner"))
-                Close.Require("final_output_inner", state.SideBySide().ToArray(), file.ChannelsLast("final_output_inner"), Close.Gradient);
+            const string inner = "final_output_inner";
+            if (file.Has(inner))
+                Close.Require(inner, state.SideBySide().ToArray(), file.ChannelsLast(inner), Close.Gradient);
         }
 
         Assert.That(step, Is.EqualTo(settings.GetProperty("steps").GetInt32()));
@@ -57,6 +59,7 @@ public sealed class SamplingGoldenTests
     {
         int batch = settings.GetProperty("batch").GetInt32(), side = settings.GetProperty("image_side").GetInt32();
         double guidance = settings.GetProperty("guidance_scale").GetDouble();
+        bool resampled = settings.GetProperty("resample_steps").GetBoolean();
         TextFeatures? text = GoldenModel.TextOf(file);
         // Recorded as the network got it: the unconditional half first.
         return new SamplingRequest
@@ -67,7 +70,7 @@ public sealed class SamplingGoldenTests
             Text = guidance == 1 ? text : Half(text!, batch, batch),
             NegativeText = guidance == 1 ? null : Half(text!, 0, batch),
             Micros = GoldenModel.ScaleOf(file).ToDictionary(m => m.Key, m => Op.BatchSlice(m.Value, 0, batch)),
-            Steps = settings.GetProperty("resample_steps").GetBoolean() ? settings.GetProperty("num_inference_steps").GetInt32() : null,
+            Steps = resampled ? settings.GetProperty("num_inference_steps").GetInt32() : null,
             Eta = settings.GetProperty("ddim_eta") is { ValueKind: JsonValueKind.Number } eta ? eta.GetDouble() : null,
             Guidance = guidance,
         };

@@ -20,8 +20,8 @@ public sealed class TrainingGoldenTests
     {
         JsonElement settings = GoldenFile.Json($"{name}.json");
         using GoldenFile file = GoldenFile.Open($"{name}.safetensors");
-        using DenoisingNetwork network =
-            GoldenModel.Load(Path.GetFileNameWithoutExtension(settings.GetProperty("model_config").GetString()!), training: true);
+        string model = Path.GetFileNameWithoutExtension(settings.GetProperty("model_config").GetString()!);
+        using DenoisingNetwork network = GoldenModel.Load(model, training: true);
         var loss = new DiffusionLoss(new DiffusionProcess(GoldenModel.DiffusionOf(settings), network.NestRatios));
         int accumulated = settings.GetProperty("num_gradient_accumulations").GetInt32();
         double decay = settings.GetProperty("ema_decay").GetDouble();
