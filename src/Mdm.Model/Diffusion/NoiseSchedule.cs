@@ -125,7 +125,7 @@ public sealed class NoiseSchedule
         {
             if (_gammas[t] is not (> 0 and < 1))
                 throw new MdmException($"the {config.ScheduleType} schedule of {Steps} steps has signal power {_gammas[t]} "
-                    + $"at step {t}, expected between 0 and 1: change num_diffusion_steps, beta_start, beta_end or rescale_schedule");
+                    + $"at step {t}, expected between 0 and 1: see num_diffusion_steps, beta_start, beta_end, rescale_schedule");
         }
     }
 }

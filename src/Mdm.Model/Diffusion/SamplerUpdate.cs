@@ -1,6 +1,6 @@
 namespace Mdm.Model.Diffusion;
 
-/// <summary>One step of a sampler from time t to an earlier s: x_s = Image·x₀ + Noisy·x_t + Noise·z z being fresh noise.</summary>
+/// <summary>One step of a sampler from time t to an earlier s: x_s = Image·x₀ + Noisy·x_t + Noise·z, z standard normal.</summary>
 public readonly record struct SamplerUpdate(double Image, double Noisy, double Noise)
 {
     /// <summary>With α = γ_t/γ_s, β = 1-α, β̃ = β(1-γ_s)/(1-γ_t).</summary>
