@@ -1,7 +1,11 @@
+using System.Formats.Tar;
+using System.Text;
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Data;
+using Mdm.Model.Networks;
 using Mdm.Model.Text;
+using Mdm.Tensors;
 
 namespace Mdm.Model.Tests.Data;
 
@@ -73,7 +77,7 @@ public class DatasetReaderTests
         using var data = new TinyDataset(3, shards: 1);
         using var reader = new DatasetReader(data.Options(3, buffer: 1));
         Batch batch = reader.Next()!;
-        float[] values = batch.Images(Tensors.Devices.Open("cpu")).ToArray();
+        float[] values = batch.Images(Devices.Open("cpu")).ToArray();
         Assert.That(values, Has.Length.EqualTo(3 * 8 * 8 * 3));
         Assert.That(values[..3], Is.EqualTo(new[] { -127 / 128f, -127 / 128f, (77 - 127) / 128f }));
         Assert.That(values[2 * 192], Is.EqualTo((2 - 127) / 128f));
@@ -166,7 +170,7 @@ public class DatasetReaderTests
         DatasetOptions options = data.Options(4);
         options.Reader.MaxCaptionLength = 50;
         options.Reader.MaxTokenLength = 5;
-        using var words = new WordTableTextModel(Tensors.Devices.Open("cpu"), data.Vocabulary, 0, 8);
+        using var words = new WordTableTextModel(Devices.Open("cpu"), data.Vocabulary, 0, 8);
         options = options with { Tokenizer = new CaptionTokenizer(words.Tokenizer, options.Reader) };
         using var reader = new DatasetReader(options);
         var seen = new List<int>();
@@ -178,6 +182,34 @@ public class DatasetReaderTests
 
         Assert.That(seen.Order(), Is.EqualTo(new[] { 0, 1, 2, 3, 5, 6, 8, 9, 10, 11 }));
         Assert.That(reader.Statistics, Is.EqualTo(new ReaderStatistics(10, 1, 1, 0)));
+    }
+
+    [Test]
+    public void Text_features_computed_beforehand_are_padded_masked_and_left_out_on_demand()
+    {
+        using var data = new TinyDataset(3, shards: 1);
+        string[] lines = File.ReadAllLines(data["shard0.tsv"]);
+        File.WriteAllLines(data["shard0.tsv"],
+            [lines[0] + "\ttext_tar\ttext_file", .. lines.Skip(1).Select((line, i) => $"{line}\ttext.tar\t{i}.npy")]);
+        using (var tar = new TarWriter(File.Create(data["text.tar"])))
+        {
+            TinyDataset.Add(tar, "0.npy", Npy(1, 2, [1, 2]));
+            TinyDataset.Add(tar, "1.npy", Npy(3, 2, [3, 4, 5, 6, 7, 8]));
+            TinyDataset.Add(tar, "2.npy", [1, 2, 3]);
+        }
+
+        using var reader = new DatasetReader(data.Options(2, buffer: 1) with { PrecomputedText = true });
+        Batch batch = reader.Next()!;
+        using Scope scope = Scope.Enter();
+        TextFeatures text = batch.Features(Devices.Open("cpu"), [false, false]);
+        Assert.That(text.Values.Shape, Is.EqualTo(new Shape(2, 3, 2)));
+        Assert.That(text.Values.ToArray(), Is.EqualTo(new float[] { 1, 2, 0, 0, 0, 0, 3, 4, 5, 6, 7, 8 }));
+        Assert.That(text.Mask!.ToArray(), Is.EqualTo(new float[] { 1, 0, 0, 1, 1, 1 }));
+        TextFeatures dropped = batch.Features(Devices.Open("cpu"), [false, true]);
+        Assert.That(dropped.Values.ToArray(), Is.EqualTo(new float[] { 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }));
+        Assert.That(dropped.Mask!.ToArray(), Is.EqualTo(new float[] { 1, 0, 0, 0, 0, 0 }));
+        Assert.That(reader.Next(), Is.Null);
+        Assert.That(reader.Statistics.Broken, Is.EqualTo(1));
     }
 
     [Test]
@@ -234,6 +266,13 @@ public class DatasetReaderTests
         options = options with { Tokenizer = new CaptionTokenizer(new FailingTokenizer(), options.Reader) };
         using var reader = new DatasetReader(options);
         Assert.That(() => reader.Next(), Throws.InstanceOf<InvalidCastException>());
+    }
+
+    private static byte[] Npy(int tokens, int width, float[] values)
+    {
+        string header = $"{{'descr': '<f4', 'fortran_order': False, 'shape': ({tokens}, {width}), }}\n";
+        byte[] data = values.SelectMany(BitConverter.GetBytes).ToArray();
+        return [0x93, .. "NUMPY"u8, 1, 0, (byte)header.Length, 0, .. Encoding.ASCII.GetBytes(header), .. data];
     }
 
     private static int[] Read(DatasetOptions options, ReaderPosition start = default)

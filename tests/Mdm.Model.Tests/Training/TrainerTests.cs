@@ -38,12 +38,14 @@ public class TrainerTests
     public void It_learns()
     {
         using var run = new TinyRun();
-        var seen = new Recorder();
+        var inUse = new List<long>();
+        var seen = new Recorder(_ => inUse.Add(Devices.Open("cpu").Memory.InUse));
         using Trainer trainer = run.Trainer(
             change: c => (c.NumTrainingSteps, c.Lr) = (60, 3e-3), options: new TrainerOptions { Observer = seen });
         trainer.Run();
         Assert.That(seen.Steps.TakeLast(10).Average(s => s.Loss), Is.LessThan(0.7 * seen.Steps.Take(5).Average(s => s.Loss)));
         Assert.That(seen.Steps.Select(s => s.Step), Is.EqualTo(Enumerable.Range(1, 60)));
+        Assert.That(inUse, Has.All.EqualTo(inUse[0]), "bytes held between steps");
         Assert.That(seen.Steps.Where(s => s.Logged).Select(s => s.Step), Has.All.Matches<long>(s => s % 2 == 0));
         Assert.That(seen.Steps, Has.All.Matches<StepReport>(s => s.GradientNorm > 0 && s.ImagesPerSecond > 0 && !s.Skipped));
     }
@@ -204,6 +206,20 @@ public class TrainerTests
         var seen = new Recorder();
         using Trainer fresh = run.Trainer("elsewhere", options: new TrainerOptions { Resume = true, Observer = seen });
         Assert.That(seen.Warnings, Has.Some.Contains("starts at step 0"));
+    }
+
+    [Test]
+    public void Networks_without_text_are_trained_too()
+    {
+        using var run = new TinyRun();
+        using Trainer trainer = run.Trainer(
+            change: c => (c.TextModel, c.UnetConfig, c.NumTrainingSteps) = ("none", TinyRun.Plain(), 2));
+        Assert.That(trainer.Run().Steps, Is.EqualTo(2));
+        Assert.That(trainer.Network.TextWidth, Is.Zero);
+        Assert.That(() => run.Trainer(change: c => c.UsePrecomputedTextEmbeddings = true),
+            Throws.InstanceOf<MdmException>().With.Message.Contains("language_model_dim"));
+        Assert.That(() => run.Trainer(change: c => c.TextModel = "google/flan-t5-xl"),
+            Throws.InstanceOf<MdmException>().With.Message.Contains("flan-t5-xl"));
     }
 
     [Test]
