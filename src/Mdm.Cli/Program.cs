@@ -1,1 +1,3 @@
-return 0;
+using Mdm.Cli;
+
+return Shell.Run(args);

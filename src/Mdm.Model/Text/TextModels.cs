@@ -13,6 +13,16 @@ public static class TextModels
         WriteIndented = true,
     };
 
+    // Encoder widths of the T5 models that configurations name.
+    private static readonly Dictionary<string, int> s_t5Widths = new()
+    {
+        ["small"] = 512,
+        ["base"] = 768,
+        ["large"] = 1024,
+        ["xl"] = 2048,
+        ["xxl"] = 4096,
+    };
+
     /// <summary>Value of text_model for networks without text.</summary>
     private const string NoModel = "none";
 
@@ -27,6 +37,24 @@ public static class TextModels
         _ => throw new MdmException($"text_model is '{config.TextModel}', which this version cannot run yet; "
             + $"expected '{ProgramConfig.WordsTextModel}' or '{NoModel}'"),
     };
+
+    /// <summary>Width of the features that a configuration's text model makes, without loading it; 0: no text.</summary>
+    /// <exception cref="MdmException">The model's name does not tell, and language_model_dim is not set.</exception>
+    public static int WidthOf(ProgramConfig config)
+    {
+        if (config.LanguageModelDim is { } width)
+            return width;
+        if (config.UsePrecomputedTextEmbeddings)
+            return Width(config, null);
+        if (config.TextModel is "" or NoModel)
+            return 0;
+        if (config.TextModel == ProgramConfig.WordsTextModel)
+            return config.TextDim;
+        string size = config.TextModel[(config.TextModel.LastIndexOf('-') + 1)..];
+        return s_t5Widths.TryGetValue(size, out int known)
+            ? known
+            : throw new MdmException($"text_model is '{config.TextModel}', whose width is not known: give language_model_dim");
+    }
 
     /// <summary>Width of the text features of a configuration whose text model is <paramref name="text"/>; 0 without text.</summary>
     /// <exception cref="MdmException">Features were computed beforehand, and nothing says how wide they are.</exception>

@@ -2,22 +2,12 @@ using Mdm.Kernels.Cpu;
 
 namespace Mdm.Kernels.Tests.Cpu;
 
-[TestFixture(CpuLevel.Plain, false)]
-[TestFixture(CpuLevel.Avx2, false)]
-[TestFixture(CpuLevel.Avx512, false)]
-[TestFixture(CpuLevel.Plain, true)]
-[TestFixture(CpuLevel.Avx2, true)]
-[TestFixture(CpuLevel.Avx512, true)]
-public class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFixture(level)
+[TestFixture(CpuLevel.Plain)]
+[TestFixture(CpuLevel.Avx2)]
+[TestFixture(CpuLevel.Avx512)]
+public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
 {
     private readonly CpuKernels kernels = new();
-    private bool winogradBefore;
-
-    [OneTimeSetUp]
-    public void ChooseAlgorithm() => (winogradBefore, CpuKernels.UseWinograd) = (CpuKernels.UseWinograd, winograd);
-
-    [OneTimeTearDown]
-    public void RestoreAlgorithm() => CpuKernels.UseWinograd = winogradBefore;
 
     private static IEnumerable<ConvShape> Shapes()
     {
@@ -36,7 +26,6 @@ public class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFixture(l
         yield return new ConvShape(1, 4, 3, 6, 7, Stride: 2, Upsample: true);
         yield return new ConvShape(1, 20, 20, 64, 64);
         yield return new ConvShape(1, 18, 22, 24, 40);
-        yield return new ConvShape(3, 11, 13, 32, 48);
     }
 
     [Test]

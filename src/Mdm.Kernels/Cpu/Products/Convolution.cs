@@ -41,12 +41,6 @@ internal sealed unsafe class Convolution
             return;
         }
 
-        if (CpuKernels.UseWinograd && ConvWinograd.Fits(plan))
-        {
-            ConvWinograd.Run(plan, backward, input, w, bias, residual, output, accumulate);
-            return;
-        }
-
         Convolution c = mine ??= new Convolution();
         TileSet set = TileSet.Current;
         c.plan = plan;

@@ -14,12 +14,6 @@ internal enum ScratchUse
     /// <summary>Results to be combined at the end of a call.</summary>
     Partial,
 
-    /// <summary>Weights, or images, in the frequency-like domain of a fast convolution.</summary>
-    Transformed,
-
-    /// <summary>Gradients in that domain.</summary>
-    TransformedGradient,
-
     /// <summary>Zeros that stand for pixels outside the image.</summary>
     Zeros,
 

@@ -1,0 +1,106 @@
+using System.Reflection;
+using Mdm.Cli.Verbs;
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+
+namespace Mdm.Cli;
+
+/// <summary>A command of the program.</summary>
+/// <param name="Name">As typed; may be two words.</param>
+/// <param name="Summary">One line.</param>
+/// <param name="Run">Gets the words behind the name; returns the exit code.</param>
+internal sealed record Verb(string Name, string Summary, Func<string[], int> Run);
+
+/// <summary>Finds the verb, runs it, and turns everything that can go wrong into one line and an exit code.</summary>
+internal static class Shell
+{
+    public const int Success = 0;
+    public const int Failure = 1;
+    public const int Interrupted = 130;
+
+    private const int NameColumn = 20;
+
+    public static IReadOnlyList<Verb> Verbs { get; } =
+    [
+        QuickstartVerb.Verb,
+        TrainVerb.Verb,
+        SampleVerb.Verb,
+        PrepareShapesVerb.Verb,
+        EvaluateShapesVerb.Verb,
+        InspectVerb.Verb,
+        GradcheckVerb.Verb,
+        ConvertVerb.Verb,
+    ];
+
+    public static int Run(string[] args)
+    {
+        try
+        {
+            return Dispatch(args);
+        }
+        catch (MdmException e)
+        {
+            Terminal.Error(e.Message);
+            return Failure;
+        }
+        catch (OperationCanceledException)
+        {
+            Terminal.Error("interrupted");
+            return Interrupted;
+        }
+        catch (Exception e) when (Environment.GetEnvironmentVariable("MDM_DEBUG") is not { Length: > 0 })
+        {
+            Terminal.Error($"{OneLine(e)} (a mistake in this program; MDM_DEBUG=1 shows where)");
+            return Failure;
+        }
+    }
+
+    private static int Dispatch(string[] args)
+    {
+        if (args.Length == 0 || args[0] is "--help" or "-h" or "help")
+        {
+            Console.WriteLine(Help());
+            return Success;
+        }
+
+        if (args[0] is "--version")
+        {
+            Console.WriteLine($"mdm {Version}");
+            return Success;
+        }
+
+        // The longest name first: "prepare shapes" before "prepare".
+        foreach (Verb verb in Verbs.OrderByDescending(v => v.Name.Length))
+        {
+            string[] words = verb.Name.Split(' ');
+            if (args.Length >= words.Length && args.AsSpan(0, words.Length).SequenceEqual(words))
+                return verb.Run(args[words.Length..]);
+        }
+
+        string typed = string.Join(' ', args.TakeWhile(a => !a.StartsWith('-')).Take(2));
+        string nearest = NearestName.Find(typed.Length > 0 ? typed : args[0], Verbs.Select(v => v.Name)) ?? "--help";
+        throw new MdmException($"'{(typed.Length > 0 ? typed : args[0])}' is not a command; did you mean 'mdm {nearest}'?");
+    }
+
+    public static string Version { get; } =
+        typeof(Shell).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
+
+    private static string Help()
+    {
+        var lines = new List<string>
+        {
+            "Trains and samples Matryoshka Diffusion Models (arXiv 2310.15111).",
+            "",
+            "Usage: mdm COMMAND [options]",
+            "",
+            "Commands",
+        };
+        lines.AddRange(Verbs.Select(verb => $"  {verb.Name.PadRight(NameColumn)}{verb.Summary}"));
+        lines.Add("");
+        lines.Add("mdm COMMAND --help tells more about one.");
+        return string.Join(Environment.NewLine, lines);
+    }
+
+    private static string OneLine(Exception e) =>
+        $"{e.GetType().Name}: {string.Join(' ', e.Message.Split((char[])['\r', '\n'], StringSplitOptions.RemoveEmptyEntries))}";
+}

@@ -1,0 +1,50 @@
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Tensors.Formats;
+
+namespace Mdm.Cli.Verbs;
+
+internal static class ConvertVerb
+{
+    private static readonly OptionTable<Options> s_options = new("mdm convert [options] INPUT OUTPUT",
+        "Rewrites a checkpoint in the format that the output's ending names: .pth or .safetensors. Names, shapes and values stay.");
+
+    public static Verb Verb { get; } = new("convert", "turns checkpoints from .pth to .safetensors and back", Run);
+
+    public sealed class Options
+    {
+        [Setting("Stores the numbers as float16, which halves the file")]
+        public bool Half { get; set; }
+    }
+
+    private static int Run(string[] args)
+    {
+        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
+        if (given.Help)
+        {
+            Console.WriteLine(s_options.Help());
+            return Shell.Success;
+        }
+
+        if (given.Words.Count != 2)
+            throw new MdmException($"convert: {given.Words.Count} files given, expected INPUT and OUTPUT");
+        (string input, string output) = (given.Words[0], given.Words[1]);
+        if (Path.GetFullPath(input) == Path.GetFullPath(output))
+            throw new MdmException($"convert: {input} is both input and output, expected two files");
+        using ITensorFile file = TensorFile.Open(input);
+        IEnumerable<StoredTensor> tensors = file.Tensors.Values;
+        if (given.Options.Half)
+            tensors = tensors.Select(Halved);
+        TensorFile.Save(output, tensors.ToArray(), file.Metadata);
+        Console.WriteLine($"{output}: {file.Tensors.Count} tensors");
+        return Shell.Success;
+    }
+
+    private static StoredTensor Halved(StoredTensor tensor) => tensor.Type is not (DType.Float32 or DType.Float64)
+        ? tensor
+        : new StoredTensor(tensor.Name, DType.Float16, tensor.Shape, () =>
+        {
+            Half[] values = Array.ConvertAll(tensor.ToFloats(), value => (Half)value);
+            return System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
+        });
+}

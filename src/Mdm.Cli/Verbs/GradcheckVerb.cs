@@ -1,0 +1,62 @@
+using System.Globalization;
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Tensors;
+using Mdm.Tensors.Checks;
+using Spectre.Console;
+
+namespace Mdm.Cli.Verbs;
+
+internal static class GradcheckVerb
+{
+    private static readonly OptionTable<Options> s_options = new("mdm gradcheck [options] [FILTER]",
+        "Checks every operation on this machine: its result against float64 arithmetic, its gradients against central differences. "
+        + "FILTER is a part of an operation's or a case's name. The exit code tells whether all is well.");
+
+    public static Verb Verb { get; } = new("gradcheck", "checks every operation and gradient on this machine", Run);
+
+    public sealed class Options
+    {
+        [Setting("Where to compute", Placeholder = "NAME")]
+        public string Device { get; set; } = "cpu";
+
+        [Setting("Prints failures only")]
+        public bool Quiet { get; set; }
+    }
+
+    private static int Run(string[] args)
+    {
+        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
+        if (given.Help)
+        {
+            Console.WriteLine(s_options.Help());
+            return Shell.Success;
+        }
+
+        if (given.Words.Count > 1)
+            throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
+        string? filter = given.Words.Count == 1 ? given.Words[0] : null;
+        IDevice device = Devices.Open(given.Options.Device);
+        var table = new Table().Border(TableBorder.Simple);
+        foreach (string title in (string[])["operation", "case", "error forward", "error backward", "verdict"])
+            table.AddColumn(new TableColumn(title) { NoWrap = title != "case" && title != "verdict" });
+        int cases = 0, failures = 0;
+        foreach (GradientCheck.Row row in GradientCheck.Run(device, filter))
+        {
+            cases++;
+            failures += row.Passed ? 0 : 1;
+            if (!row.Passed || !given.Options.Quiet)
+                table.AddRow(Markup.Escape(row.Operation), Markup.Escape(row.Case), Error(row.ForwardError), Error(row.BackwardError),
+                    row.Passed ? "ok" : $"[red]{Markup.Escape(row.Verdict)}[/]");
+        }
+
+        if (cases == 0)
+            throw new MdmException($"gradcheck: no operation or case contains '{filter}'");
+        if (table.Rows.Count > 0)
+            AnsiConsole.Write(table);
+        Console.WriteLine($"{device.Description}: {cases - failures} of {cases} cases are right");
+        return failures == 0 ? Shell.Success : Shell.Failure;
+    }
+
+    private static string Error(double value) => double.IsNaN(value) ? "-" : value.ToString("E1", CultureInfo.InvariantCulture);
+}

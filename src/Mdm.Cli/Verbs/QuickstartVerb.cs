@@ -1,0 +1,117 @@
+using System.Globalization;
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Model.Sampling;
+using Mdm.Model.Shapes;
+using Mdm.Model.Training;
+using Mdm.Tensors;
+
+namespace Mdm.Cli.Verbs;
+
+/// <summary>From nothing to pictures: draws a data set, trains a small nested network on it, samples, and says where all is.</summary>
+internal static class QuickstartVerb
+{
+    private const string ConfigResource = "quickstart.yaml";
+    private const int Images = 20000, ValidationImages = 200, HeldOutPrompts = 16;
+    private const double HoldOut = 0.1;
+
+    private static readonly OptionTable<Options> s_options = new("mdm quickstart [options]",
+        "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of combinations "
+        + "that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true);
+
+    public static Verb Verb { get; } = new("quickstart", "trains and samples a small model within minutes", Run);
+
+    public sealed class Options
+    {
+        [Setting("Minutes of training", Min = 0)]
+        public double Minutes { get; set; } = 3.5;
+
+        [Setting("Seed of data, weights and samples", Min = 0)]
+        public long Seed { get; set; } = 1;
+
+        [Setting("Where everything goes", Placeholder = "DIR")]
+        public string OutputDir { get; set; } = "outputs/quickstart";
+    }
+
+    private static int Run(string[] args)
+    {
+        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
+        if (given.Help)
+        {
+            Console.WriteLine(s_options.Help(given.HelpAll));
+            return Shell.Success;
+        }
+
+        if (given.Words.Count > 0)
+            throw new MdmException($"quickstart: '{given.Words[0]}' is no option; options begin with --");
+        if (given.Options.Minutes <= 0)
+            throw new MdmException($"--minutes: found {given.Options.Minutes}, expected more than 0");
+        (Options options, string folder) = (given.Options, given.Options.OutputDir);
+        using CancellationTokenSource interruption = Terminal.Interruption();
+        ShapesDatasetFiles data = Draw(options, Path.Combine(folder, "data"), interruption.Token);
+        ProgramConfig config = Configure(given, data);
+        ConfigValidator.Validate(config);
+        IDevice device = DeviceChoice.Open(config);
+        TimeSpan limit = TimeSpan.FromMinutes(options.Minutes);
+        bool resume = File.Exists(Path.Combine(config.OutputDir, TrainingState.FileName));
+        if (resume)
+            Terminal.Note($"going on from {config.OutputDir} (give another --output-dir to start afresh)");
+        var display = new TrainingDisplay(limit);
+        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
+        Terminal.Note($"{config.UnetConfig.ModelName}: {trainer.Network.Store.ParameterCount / 1e6:F2} million parameters on {device.Description}");
+        TrainingResult result = display.Run(trainer, config.OutputDir, interruption.Token);
+        if (result.Reason == StopReason.Cancelled)
+        {
+            Console.WriteLine($"interrupted at step {result.Steps}: the same command goes on, and this draws with what was learnt:");
+            Console.WriteLine($"  mdm sample --model-file {result.Checkpoint} \"a large red circle above a small blue square\"");
+            return Shell.Interrupted;
+        }
+
+        SamplingResult samples = Sample(config, result.Checkpoint, device, interruption.Token);
+        Console.WriteLine($"checkpoint  {result.Checkpoint} ({result.Steps} steps, loss {result.Running.Average.ToString("F4", CultureInfo.InvariantCulture)})");
+        Console.WriteLine($"loss curve  {Path.Combine(config.OutputDir, TrainingDisplay.CurveFile)}");
+        Console.WriteLine($"grid        {samples.Grid}");
+        Console.WriteLine($"gallery     {samples.Page}");
+        return samples.Complete ? Shell.Success : Shell.Interrupted;
+    }
+
+    private static ShapesDatasetFiles Draw(Options options, string folder, CancellationToken cancellation)
+    {
+        var dataset = new ShapesDatasetOptions
+        {
+            Count = Images,
+            ValidationCount = ValidationImages,
+            Seed = (ulong)options.Seed,
+            Scenes = new ShapeOptions { HoldOut = HoldOut },
+        };
+        return Progress.Bar($"drawing {Images} images", report => ShapesDataset.Write(folder, dataset,
+            (done, all) => report((double)done / all), cancellation));
+    }
+
+    /// <summary>The built-in configuration, then what was typed.</summary>
+    private static ProgramConfig Configure(VerbArguments<Options> given, ShapesDatasetFiles data)
+    {
+        string[] places =
+        [
+            $"--output_dir={Path.Combine(given.Options.OutputDir, "model")}",
+            $"--sample_dir={Path.Combine(given.Options.OutputDir, "samples")}",
+            $"--file_list={data.TrainingIndex}",
+            $"--vocab_file={data.Vocabulary}",
+            $"--seed={given.Options.Seed}",
+        ];
+        return ConfigLoader.Load(BuiltInConfig.Path(ConfigResource), [.. places, .. given.ConfigOverrides], Terminal.Warn);
+    }
+
+    private static SamplingResult Sample(ProgramConfig config, string checkpoint, IDevice device, CancellationToken cancellation)
+    {
+        string[] prompts =
+        [
+            .. new ShapeGenerator((ulong)config.Seed, new ShapeOptions { HoldOut = HoldOut }).HeldOutPrompts(HeldOutPrompts),
+        ];
+        using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
+        SamplingOptions options = SamplingSettings.From(config) with { Levels = true, Title = "Quickstart: combinations not in the data" };
+        var job = new SamplingJob(model, options, Terminal.Warn);
+        return Progress.Bar("sampling", report => job.Run(prompts.Select(prompt => new SamplingTask(prompt)).ToArray(),
+            done => report(done / prompts.Length), cancellation));
+    }
+}

@@ -1,0 +1,61 @@
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Model.Training;
+using Mdm.Tensors;
+
+namespace Mdm.Cli.Verbs;
+
+internal static class TrainVerb
+{
+    private static readonly OptionTable<Options> s_options = new("mdm train [options] --config-path FILE",
+        "Trains a network on a data set of tar archives and TSV tables. Checkpoints, the log and the state for --resume go to "
+        + "--output-dir. Ctrl-C saves and stops.", takesConfig: true);
+
+    public static Verb Verb { get; } = new("train", "trains a network", Run);
+
+    public sealed class Options
+    {
+        [Setting("Configuration", Placeholder = "FILE")]
+        public string ConfigPath { get; set; } = "";
+
+        [Setting("Goes on from the training state in --output-dir")]
+        public bool Resume { get; set; }
+
+        [Setting("Stops after so many minutes; 0: no limit", Min = 0)]
+        public double Minutes { get; set; }
+    }
+
+    private static int Run(string[] args)
+    {
+        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
+        if (given.Help)
+        {
+            Console.WriteLine(s_options.Help(given.HelpAll));
+            return Shell.Success;
+        }
+
+        if (given.Words.Count > 0)
+            throw new MdmException($"train: '{given.Words[0]}' is no option; options begin with --");
+        ProgramConfig config = ConfigLoader.Load(
+            given.Options.ConfigPath.Length > 0 ? given.Options.ConfigPath : null, given.ConfigOverrides, Terminal.Warn);
+        ConfigValidator.Validate(config);
+        IDevice device = DeviceChoice.Open(config);
+        TimeSpan? limit = given.Options.Minutes > 0 ? TimeSpan.FromMinutes(given.Options.Minutes) : null;
+        using CancellationTokenSource interruption = Terminal.Interruption();
+        TrainingResult result = Train(config, device, given.Options.Resume, limit, interruption.Token);
+        Console.WriteLine($"checkpoint  {result.Checkpoint}");
+        Console.WriteLine($"loss curve  {Path.Combine(config.OutputDir, TrainingDisplay.CurveFile)}");
+        Console.WriteLine($"memory      {device.Memory.Peak / 1048576.0:F0} MiB at most in tensors");
+        if (result.Reason == StopReason.Cancelled)
+            Console.WriteLine($"interrupted at step {result.Steps}; the same command with --resume goes on");
+        return result.Reason == StopReason.Cancelled ? Shell.Interrupted : Shell.Success;
+    }
+
+    private static TrainingResult Train(
+        ProgramConfig config, IDevice device, bool resume, TimeSpan? limit, CancellationToken cancellation)
+    {
+        var display = new TrainingDisplay(limit);
+        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
+        return display.Run(trainer, config.OutputDir, cancellation);
+    }
+}

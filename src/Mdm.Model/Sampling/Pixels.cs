@@ -1,0 +1,26 @@
+using Mdm.Tensors;
+using Mdm.Tensors.Formats.Images;
+
+namespace Mdm.Model.Sampling;
+
+/// <summary>Network values to bytes.</summary>
+public static class Pixels
+{
+    /// <summary>Pictures of a batch [B,H,W,3] in [-1,1]: byte = clamp(value·128+127, 0, 255), truncated.</summary>
+    public static Image[] ToImages(Tensor batch)
+    {
+        int height = batch.Shape[1], width = batch.Shape[2];
+        float[] values = batch.ToArray();
+        var images = new Image[batch.Shape[0]];
+        for (int i = 0; i < images.Length; i++)
+        {
+            images[i] = new Image(width, height);
+            byte[] rgb = images[i].Rgb;
+            int first = i * rgb.Length;
+            for (int j = 0; j < rgb.Length; j++)
+                rgb[j] = (byte)Math.Clamp(values[first + j] * 128 + 127, 0, 255);
+        }
+
+        return images;
+    }
+}

@@ -1,0 +1,75 @@
+using Mdm.Kernels;
+using Mdm.Model.Configuration;
+using Mdm.Model.Diffusion;
+using Mdm.Model.Networks;
+using Mdm.Model.Text;
+using Mdm.Model.Training;
+
+namespace Mdm.Model.Sampling;
+
+/// <summary>A network with its weights, its text model and its noise schedule: all that sampling needs.</summary>
+public sealed class SamplingModel : IDisposable
+{
+    private readonly bool _ownsParts;
+
+    /// <summary>Takes over parts that exist (of a trainer, say); they are not disposed with this object.</summary>
+    public SamplingModel(ProgramConfig config, DenoisingNetwork network, ITextModel? text)
+        : this(config, network, text, ownsParts: false)
+    {
+    }
+
+    private SamplingModel(ProgramConfig config, DenoisingNetwork network, ITextModel? text, bool ownsParts)
+    {
+        (Config, Network, Text, _ownsParts) = (config, network, text, ownsParts);
+        Process = new DiffusionProcess(config.DiffusionConfig, network.NestRatios);
+        Sampler = new Sampler(network, Process);
+        Captions = text == null ? null : new CaptionTokenizer(text.Tokenizer, config.ReaderConfig);
+    }
+
+    public ProgramConfig Config { get; }
+
+    public DenoisingNetwork Network { get; }
+
+    /// <summary>Null for an unconditional network.</summary>
+    public ITextModel? Text { get; }
+
+    public CaptionTokenizer? Captions { get; }
+
+    public DiffusionProcess Process { get; }
+
+    public Sampler Sampler { get; }
+
+    /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
+    /// the checkpoint, or else the configuration's.</summary>
+    /// <exception cref="MdmException">A file is missing or damaged, or checkpoint and configuration do not fit.</exception>
+    public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device)
+    {
+        if (!File.Exists(checkpoint))
+            throw new MdmException($"{checkpoint}: there is no such file, expected a checkpoint (.pth or .safetensors)");
+        string folder = Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
+        ITextModel? text = TextModels.Load(folder, device);
+        DenoisingNetwork? network = null;
+        try
+        {
+            text ??= TextModels.Create(config, device);
+            network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
+            network.Store.Place(device, training: false);
+            CheckpointLoader.Load(checkpoint, network);
+            return new SamplingModel(config, network, text, ownsParts: true);
+        }
+        catch
+        {
+            network?.Dispose();
+            text?.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        if (!_ownsParts)
+            return;
+        Network.Dispose();
+        Text?.Dispose();
+    }
+}
