@@ -31,6 +31,8 @@ if (only.Contains("matmul"))
     AddAll(MatMulBench.Run(levels));
 if (only.Contains("conv"))
     AddAll(ConvBench.Run(levels));
+if (only.Contains("memory"))
+    AddAll(MemoryBench.Run(levels));
 if (json != null)
     File.WriteAllText(json, JsonSerializer.Serialize(results, Options.Json));
 return 0;

@@ -62,7 +62,8 @@ public sealed unsafe partial class CpuKernels
         {
             (int batch, int positions, int channels) = (Shape.Batch, Shape.Positions, Shape.Channels);
             long size = (long)positions * channels;
-            int wanted = batch >= 4 * CpuThreads.Count ? 1 : (4 * CpuThreads.Count + batch - 1) / batch;
+            int threads = CpuThreads.Count;
+            int wanted = threads == 1 || batch >= 4 * threads ? 1 : (4 * threads + batch - 1) / batch;
             pieces = (int)Math.Clamp(size / 8192, 1, wanted);
             piecePositions = (positions + pieces - 1) / pieces;
             long sumBytes = (long)batch * pieces * 2 * channels * sizeof(double);
@@ -79,6 +80,8 @@ public sealed unsafe partial class CpuKernels
             }
 
             phase = GroupNormPhase.Sums;
+            for (int b = 0; b < batch && Backward; b++)
+                FillFactors(b);
             SimdLoops.For(batch * pieces, 1, this);
             for (int b = 0; b < batch; b++)
                 Finish(b);
@@ -98,7 +101,7 @@ public sealed unsafe partial class CpuKernels
                 long at = ((long)b * Shape.Positions + first) * Shape.Channels;
                 if (phase != GroupNormPhase.Result)
                 {
-                    if (Backward)
+                    if (Backward && phase == GroupNormPhase.Everything)
                         FillFactors(b);
                     SumPiece<V>(b, at, count, Sums + (long)i * 2 * Shape.Channels);
                 }
@@ -201,50 +204,36 @@ public sealed unsafe partial class CpuKernels
             int channels = Shape.Channels;
             new Span<double>(sums, 2 * channels).Clear();
             float* shift = x + (long)b * Shape.Positions * channels;
-            float* f = FactorsOf(b);
+            float* f = FactorsOf(b), blockSums = Scratch.ForPiece<float>(2 * channels);
             for (int p = 0; p < count; p += NormBlock)
             {
                 int rows = Math.Min(NormBlock, count - p);
                 long i = at + (long)p * channels;
-                int c = 0;
-                if (!Backward)
+                if (Backward)
                 {
-                    for (; c + V.Width <= channels; c += V.Width)
-                        Moments<V>(x + i + c, rows, channels, shift + c, sums + c);
-                    for (; c < channels; c++)
-                        Moments<F1>(x + i + c, rows, channels, shift + c, sums + c);
+                    GradientMoments<V>(i, rows, f, blockSums);
+                    for (int c = 0; c < 2 * channels; c++)
+                        sums[c] += blockSums[c];
+                    continue;
                 }
-                else
-                {
-                    for (; c + V.Width <= channels; c += V.Width)
-                        GradientMoments<V>(Shape.Silu, x + i + c, Dy + i + c, rows, channels, f + c, sums + c);
-                    for (; c < channels; c++)
-                        GradientMoments<F1>(Shape.Silu, x + i + c, Dy + i + c, rows, channels, f + c, sums + c);
-                }
+
+                GroupNormColumns.Moments<V>(x + i, rows, channels, shift, sums);
             }
         }
+
+        /// <summary>Rows to go through column by column, with the columns' factors in registers: 16 KB of them.</summary>
+        private readonly int TileRows => Math.Max(8, 4096 / Shape.Channels);
 
         [MethodImpl(Hot)]
         private readonly void Normalize<V>(int b, long at, int count)
             where V : unmanaged, ISimd<V>
         {
-            int channels = Shape.Channels;
-            bool silu = Shape.Silu;
-            float* f = FactorsOf(b), from = x + at, to = Y + at;
-            for (int p = 0; p < count; p++, from += channels, to += channels)
+            int channels = Shape.Channels, tile = TileRows;
+            float* f = FactorsOf(b);
+            for (int p = 0; p < count; p += tile)
             {
-                int c = 0;
-                for (; c + V.Width <= channels; c += V.Width)
-                {
-                    V u = Modulated<V>(from + c, f + c, channels);
-                    V.Store(to + c, silu ? SimdMath.Silu(u) : u);
-                }
-
-                for (; c < channels; c++)
-                {
-                    F1 u = Modulated<F1>(from + c, f + c, channels);
-                    F1.Store(to + c, silu ? SimdMath.Silu(u) : u);
-                }
+                float* from = x + at + (long)p * channels, to = Y + at + (long)p * channels;
+                GroupNormColumns.Normalize<V>(Shape.Silu, from, to, Math.Min(tile, count - p), channels, f);
             }
         }
 
@@ -252,80 +241,32 @@ public sealed unsafe partial class CpuKernels
         private readonly void InputGradient<V>(int b, long at, int count)
             where V : unmanaged, ISimd<V>
         {
-            int channels = Shape.Channels;
-            bool silu = Shape.Silu;
-            float* f = FactorsOf(b), from = x + at, dy = Dy + at;
+            int channels = Shape.Channels, tile = TileRows;
+            float* f = FactorsOf(b);
             Output to = new(Dx);
-            for (int p = 0; p < count; p++, from += channels, dy += channels, at += channels)
+            for (int p = 0; p < count; p += tile)
             {
-                int c = 0;
-                for (; c + V.Width <= channels; c += V.Width)
-                    to.Put(at + c, InputGradient<V>(silu, from + c, dy + c, f + c, channels));
-                for (; c < channels; c++)
-                    to.Put(at + c, InputGradient<F1>(silu, from + c, dy + c, f + c, channels));
+                long i = at + (long)p * channels;
+                bool kept = KeepsGradient;
+                GroupNormColumns.InputGradient<V>(
+                    Shape.Silu && !kept, x + i, (kept ? to.P : Dy) + i, to, i, Math.Min(tile, count - p), channels, f);
             }
         }
 
-        /// <summary>dx = du·A - (x - mean)·rstd²·mean(dn̂·n̂)·rstd - rstd·mean(dn̂), the means over the group.</summary>
-        [MethodImpl(Inline)]
-        private static V InputGradient<V>(bool silu, float* x, float* dy, float* f, int channels)
+        /// <summary>Whether the first pass leaves du where dx will be, which saves the second one the exponential.</summary>
+        private readonly bool KeepsGradient => Shape.Silu && !Dx.IsNone && !Dx.Accumulate;
+
+        /// <summary>S1 and S2 of every channel over some rows from position i.</summary>
+        [MethodImpl(Hot)]
+        private readonly void GradientMoments<V>(long i, int rows, float* f, float* sums)
             where V : unmanaged, ISimd<V>
         {
-            V d = V.Load(x) - V.Load(f), a = V.Load(f + channels), du = V.Load(dy);
-            if (silu)
-                du *= SimdMath.SiluDerivative(V.Fma(d, a, V.Load(f + 2 * channels)));
-            return V.Fma(du, a, V.Fma(d, V.Load(f + 3 * channels), V.Load(f + 4 * channels)));
-        }
-
-        [MethodImpl(Inline)]
-        private static V Modulated<V>(float* x, float* f, int channels)
-            where V : unmanaged, ISimd<V> =>
-            V.Fma(V.Load(x) - V.Load(f), V.Load(f + channels), V.Load(f + 2 * channels));
-
-        /// <summary>Adds Σ (x - shift) and Σ (x - shift)² of some channels over rows to sums and sums + stride.</summary>
-        [MethodImpl(Inline)]
-        private static void Moments<V>(float* x, int rows, int stride, float* shift, double* sums)
-            where V : unmanaged, ISimd<V>
-        {
-            V zero = V.Load(shift), s0 = V.Set(0f), s1 = s0, q0 = s0, q1 = s0;
-            int r = 0;
-            for (; r + 2 <= rows; r += 2, x += 2 * stride)
-            {
-                V d0 = V.Load(x) - zero, d1 = V.Load(x + stride) - zero;
-                s0 += d0;
-                q0 = V.Fma(d0, d0, q0);
-                s1 += d1;
-                q1 = V.Fma(d1, d1, q1);
-            }
-
-            if (r < rows)
-            {
-                V d = V.Load(x) - zero;
-                s0 += d;
-                q0 = V.Fma(d, d, q0);
-            }
-
-            AddTo(sums, s0 + s1);
-            AddTo(sums + stride, q0 + q1);
-        }
-
-        /// <summary>Adds S1 and S2 of some channels over rows to sums and sums + stride.</summary>
-        [MethodImpl(Inline)]
-        private static void GradientMoments<V>(bool silu, float* x, float* dy, int rows, int stride, float* f, double* sums)
-            where V : unmanaged, ISimd<V>
-        {
-            V mean = V.Load(f), a = V.Load(f + stride), b = V.Load(f + 2 * stride), s1 = V.Set(0f), s2 = s1;
-            for (int r = 0; r < rows; r++, x += stride, dy += stride)
-            {
-                V d = V.Load(x) - mean, du = V.Load(dy);
-                if (silu)
-                    du *= SimdMath.SiluDerivative(V.Fma(d, a, b));
-                s1 += du;
-                s2 = V.Fma(du, d, s2);
-            }
-
-            AddTo(sums, s1);
-            AddTo(sums + stride, s2);
+            int channels = Shape.Channels, tile = TileRows;
+            new Span<float>(sums, 2 * channels).Clear();
+            float* du = KeepsGradient ? Dx.Ptr.F32 : null;
+            for (int r = 0; r < rows; r += tile, i += tile * channels)
+                GroupNormColumns.GradientMoments<V>(
+                    Shape.Silu, x + i, Dy + i, du == null ? null : du + i, Math.Min(tile, rows - r), channels, f, sums);
         }
     }
 

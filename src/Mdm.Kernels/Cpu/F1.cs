@@ -45,6 +45,9 @@ internal readonly unsafe struct F1(float value) : ISimd<F1>
     public static F1 operator /(F1 a, F1 b) => new(a.value / b.value);
 
     [MethodImpl(Inline)]
+    public static F1 Reciprocal(F1 a) => new(1f / a.value);
+
+    [MethodImpl(Inline)]
     public static F1 Fma(F1 a, F1 b, F1 c) => new(MathF.FusedMultiplyAdd(a.value, b.value, c.value));
 
     [MethodImpl(Inline)]

@@ -43,6 +43,9 @@ internal readonly unsafe struct F256(Vector256<float> value) : ISimd<F256>
     public static F256 operator /(F256 a, F256 b) => new(a.value / b.value);
 
     [MethodImpl(Inline)]
+    public static F256 Reciprocal(F256 a) => new(Vector256<float>.One / a.value);
+
+    [MethodImpl(Inline)]
     public static F256 Fma(F256 a, F256 b, F256 c) =>
         new(System.Runtime.Intrinsics.X86.Fma.MultiplyAdd(a.value, b.value, c.value));
 

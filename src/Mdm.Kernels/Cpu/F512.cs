@@ -42,6 +42,14 @@ internal readonly unsafe struct F512(Vector512<float> value) : ISimd<F512>
     [MethodImpl(Inline)]
     public static F512 operator /(F512 a, F512 b) => new(a.value / b.value);
 
+    /// <summary>14 bits from the processor and one step of Newton's: a division takes three times as long.</summary>
+    [MethodImpl(Inline)]
+    public static F512 Reciprocal(F512 a)
+    {
+        Vector512<float> r = Avx512F.Reciprocal14(a.value);
+        return new(Avx512F.FusedMultiplyAdd(r, Avx512F.FusedMultiplyAddNegated(a.value, r, Vector512<float>.One), r));
+    }
+
     [MethodImpl(Inline)]
     public static F512 Fma(F512 a, F512 b, F512 c) =>
         new(Avx512F.FusedMultiplyAdd(a.value, b.value, c.value));

@@ -30,6 +30,9 @@ internal unsafe interface ISimd<V>
 
     static abstract V operator /(V a, V b);
 
+    /// <summary>1/a to 1e-7, for a that is finite and not 0 (not the same bits at every width).</summary>
+    static abstract V Reciprocal(V a);
+
     /// <summary>a·b + c, rounded once.</summary>
     static abstract V Fma(V a, V b, V c);
 
