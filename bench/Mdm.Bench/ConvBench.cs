@@ -12,6 +12,10 @@ internal static class ConvBench
         new(8, 32, 32, 128, 128, Stride: 2), new(8, 16, 16, 128, 128, Upsample: true),
     ];
 
+    private static readonly bool[] Direct = [false], Both = [false, true];
+
+    /// <summary>Rates count the multiplications of the definition: Winograd's way, and doubling, do fewer and may exceed the
+    /// peak.</summary>
     public static IEnumerable<Result> Run(IEnumerable<CpuLevel> levels)
     {
         using var device = new CpuDevice();
@@ -26,12 +30,18 @@ internal static class ConvBench
             string name = $"{s.Batch}x{s.Height}x{s.Width} {s.InChannels}->{s.OutChannels}{kind}";
             foreach (CpuLevel level in levels)
             {
-                yield return Measure.Flops("conv", name + " forward", level,
-                    () => kernels.Conv3x3Forward(s, x, w, default, default, y), flops);
-                yield return Measure.Flops("conv", name + " data", level,
-                    () => kernels.Conv3x3BackwardData(s, y, w, new Target(x, false)), flops);
-                yield return Measure.Flops("conv", name + " weight", level,
-                    () => kernels.Conv3x3BackwardWeight(s, x, y, new Target(w, false)), flops);
+                bool both = s.Stride == 1 && !s.Upsample && s.InChannels >= 32 && s.OutChannels >= 32;
+                foreach (bool winograd in both ? Both : Direct)
+                {
+                    CpuKernels.UseWinograd = winograd;
+                    string way = winograd ? " winograd" : "";
+                    yield return Measure.Flops("conv", name + " forward" + way, level,
+                        () => kernels.Conv3x3Forward(s, x, w, default, default, y), flops);
+                    yield return Measure.Flops("conv", name + " data" + way, level,
+                        () => kernels.Conv3x3BackwardData(s, y, w, new Target(x, false)), flops);
+                    yield return Measure.Flops("conv", name + " weight" + way, level,
+                        () => kernels.Conv3x3BackwardWeight(s, x, y, new Target(w, false)), flops);
+                }
             }
 
             Operands.Free(device, x, nx);

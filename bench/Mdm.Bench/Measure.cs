@@ -76,8 +76,8 @@ internal static unsafe partial class Measure
         return (Now() - start) / calls;
     }
 
-    /// <summary>Whether time is what this thread spent on a processor, not what passed: with one thread, the figures then hold on
-    /// a machine whose cores are busy with other things too (Linux only).</summary>
+    /// <summary>Whether time is what this thread spent on a processor, not what passed: with one thread, the figures then
+    /// hold on a machine whose cores are busy with other things too (Linux only).</summary>
     public static bool CpuTime { get; set; }
 
     /// <summary>Seconds, from some start.</summary>

@@ -4,8 +4,8 @@ using Mdm.Kernels.Cpu;
 
 namespace Mdm.Bench;
 
-/// <summary>What the machine could do at best, measured beside every kernel: clocks drift and cores are shared, so only the ratio of
-/// two neighbouring measurements means anything.</summary>
+/// <summary>What the machine could do at best, measured beside every kernel: clocks drift and cores are shared, so only the
+/// ratio of two neighbouring measurements means anything.</summary>
 internal static unsafe class Peaks
 {
     private const int Steps = 20_000;
@@ -14,7 +14,8 @@ internal static unsafe class Peaks
     private static float* copyFrom;
     private static float* copyTo;
 
-    /// <summary>Floating-point operations per second (two per multiply-add) of all threads together, from registers alone.</summary>
+    /// <summary>Floating-point operations per second (two per multiply-add) of all threads together, from registers
+    /// alone.</summary>
     public static double MultiplyAdds(CpuLevel level)
     {
         // A burst per thread of about a millisecond; what threads do not share cannot slow them.

@@ -122,7 +122,8 @@ public sealed unsafe class CpuDevice : IDevice
 
     private static string Megabytes(long bytes) => $"{bytes / 1048576.0:0.#} MB";
 
-    /// <summary>Sizes are 64 bytes times 4, 5, 6 or 7 times a power of two (and 64, 128, 192): at most a quarter is wasted.</summary>
+    /// <summary>Sizes are 64 bytes times 4, 5, 6 or 7 times a power of two (and 64, 128, 192): at most a quarter is
+    /// wasted.</summary>
     private static int SizeClass(long bytes, out long size)
     {
         long lines = Math.Max(1, (bytes + Alignment - 1) / Alignment);

@@ -3,8 +3,8 @@ using System.Runtime.ExceptionServices;
 
 namespace Mdm.Kernels.Cpu;
 
-/// <summary>Runs a kernel's loop on all cores, with its own threads: they spin for a while after each loop, so that the next one
-/// starts in under a microsecond, and then sleep.</summary>
+/// <summary>Runs a kernel's loop on all cores, with its own threads: they spin for a while after each loop, so that the next
+/// one starts in under a microsecond, and then sleep.</summary>
 public static unsafe class CpuThreads
 {
     /// <summary>How long an idle thread spins before it sleeps, in milliseconds.</summary>

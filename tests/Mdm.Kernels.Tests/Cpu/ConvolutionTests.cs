@@ -2,19 +2,29 @@ using Mdm.Kernels.Cpu;
 
 namespace Mdm.Kernels.Tests.Cpu;
 
-[TestFixture(CpuLevel.Plain)]
-[TestFixture(CpuLevel.Avx2)]
-[TestFixture(CpuLevel.Avx512)]
-public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
+[TestFixture(CpuLevel.Plain, false)]
+[TestFixture(CpuLevel.Avx2, false)]
+[TestFixture(CpuLevel.Avx512, false)]
+[TestFixture(CpuLevel.Plain, true)]
+[TestFixture(CpuLevel.Avx2, true)]
+[TestFixture(CpuLevel.Avx512, true)]
+public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFixture(level)
 {
     private readonly CpuKernels kernels = new();
+    private bool winogradBefore;
+
+    [OneTimeSetUp]
+    public void ChooseAlgorithm() => (winogradBefore, CpuKernels.UseWinograd) = (CpuKernels.UseWinograd, winograd);
+
+    [OneTimeTearDown]
+    public void RestoreAlgorithm() => CpuKernels.UseWinograd = winogradBefore;
 
     private static IEnumerable<ConvShape> Shapes()
     {
         (int B, int H, int W, int I, int O)[] sizes =
         [
-            (1, 1, 1, 1, 1), (2, 1, 1, 8, 5), (1, 1, 7, 3, 4), (3, 2, 2, 16, 16), (1, 5, 4, 3, 32), (2, 7, 9, 32, 3), (1, 8, 8, 64, 64),
-            (2, 5, 6, 17, 70), (1, 9, 3, 70, 17), (1, 6, 11, 48, 96), (1, 3, 4, 200, 40), (2, 4, 4, 5, 130), (1, 12, 13, 4, 9),
+            (1, 1, 1, 1, 1), (2, 1, 1, 8, 5), (1, 1, 7, 3, 4), (3, 2, 2, 16, 16), (1, 5, 4, 3, 32), (2, 7, 9, 32, 3),
+            (1, 8, 8, 64, 64), (2, 5, 6, 17, 70), (1, 9, 3, 70, 17), (1, 6, 11, 48, 96), (1, 3, 4, 200, 40), (2, 4, 4, 5, 130), (1, 12, 13, 4, 9),
         ];
         foreach (var (b, h, w, i, o) in sizes)
         {
@@ -26,6 +36,7 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
         yield return new ConvShape(1, 4, 3, 6, 7, Stride: 2, Upsample: true);
         yield return new ConvShape(1, 20, 20, 64, 64);
         yield return new ConvShape(1, 18, 22, 24, 40);
+        yield return new ConvShape(3, 11, 13, 32, 48);
     }
 
     [Test]
@@ -35,8 +46,13 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
         double[] expected = new double[o.Y.Length];
         for (int i = 0; i < expected.Length && epilogue; i++)
             expected[i] = (double)o.Bias.Span[i % s.OutChannels] + o.Residual.Span[i];
-        o.ForEachTap((x, w, y) => expected[y] += (double)o.X.Span[x] * o.W.Span[w]);
-        kernels.Conv3x3Forward(s, o.X.Ptr, o.W.Ptr, epilogue ? o.Bias.Ptr : default, epilogue ? o.Residual.Ptr : default, o.Y.Ptr);
+        o.ForEachTap((x, w, y) =>
+        {
+            for (int i = 0; i < s.InChannels; i++)
+                expected[y] += (double)o.X.Address[x + i] * o.W.Address[w + i];
+        });
+        (Ptr bias, Ptr residual) = epilogue ? (o.Bias.Ptr, o.Residual.Ptr) : default;
+        kernels.Conv3x3Forward(s, o.X.Ptr, o.W.Ptr, bias, residual, o.Y.Ptr);
         Assert.That(o.Y.RelativeError(expected), Is.LessThan(2e-6));
         Assert.That(o.Y.GuardsIntact());
     }
@@ -48,7 +64,11 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
         double[] expected = new double[o.X.Length];
         for (int i = 0; i < expected.Length && accumulate; i++)
             expected[i] = o.X.Span[i];
-        o.ForEachTap((x, w, y) => expected[x] += (double)o.Y.Span[y] * o.W.Span[w]);
+        o.ForEachTap((x, w, y) =>
+        {
+            for (int i = 0; i < s.InChannels; i++)
+                expected[x + i] += (double)o.Y.Address[y] * o.W.Address[w + i];
+        });
         kernels.Conv3x3BackwardData(s, o.Y.Ptr, o.W.Ptr, new Target(o.X.Ptr, accumulate));
         Assert.That(o.X.RelativeError(expected), Is.LessThan(2e-6));
         Assert.That(o.X.GuardsIntact());
@@ -61,7 +81,11 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
         double[] expected = new double[o.W.Length];
         for (int i = 0; i < expected.Length && accumulate; i++)
             expected[i] = o.W.Span[i];
-        o.ForEachTap((x, w, y) => expected[w] += (double)o.Y.Span[y] * o.X.Span[x]);
+        o.ForEachTap((x, w, y) =>
+        {
+            for (int i = 0; i < s.InChannels; i++)
+                expected[w + i] += (double)o.Y.Address[y] * o.X.Address[x + i];
+        });
         kernels.Conv3x3BackwardWeight(s, o.X.Ptr, o.Y.Ptr, new Target(o.W.Ptr, accumulate));
         Assert.That(o.W.RelativeError(expected), Is.LessThan(2e-6));
         Assert.That(o.W.GuardsIntact());
@@ -91,6 +115,23 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
         Assert.That(many.W.Span.SequenceEqual(one.W.Span));
         Assert.That(many.Y.Span.SequenceEqual(one.Y.Span));
         Assert.That(many.X.Span.SequenceEqual(one.X.Span));
+    }
+
+    [Test]
+    public void NothingIsAllocatedOnceWarm([Values] bool upsample)
+    {
+        var s = new ConvShape(2, 12, 12, 32, 32, Upsample: upsample);
+        using var o = new Operands(s);
+        long before = 0;
+        for (int round = 0; round < 3; round++)
+        {
+            before = GC.GetAllocatedBytesForCurrentThread();
+            kernels.Conv3x3Forward(s, o.X.Ptr, o.W.Ptr, o.Bias.Ptr, default, o.Y.Ptr);
+            kernels.Conv3x3BackwardData(s, o.Y.Ptr, o.W.Ptr, new Target(o.X.Ptr, false));
+            kernels.Conv3x3BackwardWeight(s, o.X.Ptr, o.Y.Ptr, new Target(o.W.Ptr, false));
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
     }
 
     [Test]
@@ -126,7 +167,8 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
 
         public Native Residual { get; }
 
-        /// <summary>Every product in the definition: (index in x, in w, in y).</summary>
+        /// <summary>The definition: (first index in x, first in w, index in y) for every output channel and tap; the sum
+        /// over input channels is left to the caller.</summary>
         public void ForEachTap(Action<int, int, int> act)
         {
             int shift = s.Upsample ? 1 : 0;
@@ -141,8 +183,7 @@ public class ConvolutionTests(CpuLevel level) : CpuLevelFixture(level)
                             continue;
                         int x = ((row / s.OutHeight * s.Height + (h >> shift)) * s.Width + (w >> shift)) * s.InChannels;
                         for (int o = 0; o < s.OutChannels; o++)
-                            for (int i = 0; i < s.InChannels; i++)
-                                act(x + i, (o * 9 + tap) * s.InChannels + i, (row * s.OutWidth + q) * s.OutChannels + o);
+                            act(x, (o * 9 + tap) * s.InChannels, (row * s.OutWidth + q) * s.OutChannels + o);
                     }
                 }
             }

@@ -53,9 +53,29 @@ public class MatrixTests(CpuLevel level) : CpuLevelFixture(level)
         using Native c = Native.Random(new Random(3), 20 * 40);
         double[] expected = new double[20 * 40];
         for (int i = 0; i < expected.Length; i++)
-            expected[i] = c.Span[i] + Enumerable.Range(0, 30).Sum(k => (double)a.Span[i / 40 * 30 + k] * b.Span[k * 40 + i % 40]);
+        {
+            expected[i] = c.Span[i];
+            for (int k = 0; k < 30; k++)
+                expected[i] += (double)a.Span[i / 40 * 30 + k] * b.Span[k * 40 + i % 40];
+        }
+
         kernels.MatMul(MatMulShape.Contiguous(20, 40, 30), a.Ptr, b.Ptr, new Target(c.Ptr, false), default, c.Ptr);
         Assert.That(c.RelativeError(expected), Is.LessThan(1e-6));
+    }
+
+    [Test]
+    public void NothingIsAllocatedOnceWarm()
+    {
+        using Native a = Native.Random(new Random(1), 64 * 64), c = new(64 * 64);
+        long before = 0;
+        for (int round = 0; round < 3; round++)
+        {
+            before = GC.GetAllocatedBytesForCurrentThread();
+            kernels.MatMul(MatMulShape.Contiguous(64, 64, 64), a.Ptr, a.Ptr, new Target(c.Ptr, false));
+            kernels.MatMul(MatMulShape.Contiguous(4, 64, 64, false, true), a.Ptr, a.Ptr, new Target(c.Ptr, false));
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
     }
 
     [Test]

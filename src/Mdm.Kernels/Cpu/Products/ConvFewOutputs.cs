@@ -4,9 +4,9 @@ using System.Runtime.Intrinsics;
 namespace Mdm.Kernels.Cpu.Products;
 
 /// <summary>
-/// A convolution with stride 1 whose result has few channels (the last one, to RGB): every input pixel is multiplied by the weights of
-/// all taps at once, a matrix product with (tap, result channel) as columns, and a result pixel is then the sum of its
-/// neighbours' shares. That fills vectors which few channels alone would leave empty.
+/// A convolution with stride 1 whose result has few channels (the last one, to RGB): every input pixel is multiplied by the
+/// weights of all taps at once, a matrix product with (tap, result channel) as columns, and a result pixel is then the sum of
+/// its neighbours' shares. That fills vectors which few channels alone would leave empty.
 /// </summary>
 internal sealed unsafe class ConvFewOutputs
 {
@@ -32,7 +32,7 @@ internal sealed unsafe class ConvFewOutputs
 
     /// <summary>Whether this way fits a plan.</summary>
     public static bool Fits(ConvPlan plan) =>
-        plan.OutC <= MaxChannels && plan.InC > ConvImage.FewChannels && plan.InStep == 1 && plan.OutStep == 1 && plan.Taps.Length == 9;
+        plan.OutC <= MaxChannels && plan.InC > ConvImage.FewChannels && plan.IsPlain;
 
     /// <summary>As <see cref="Convolution.Run"/>.</summary>
     public static void Run(

@@ -1,7 +1,7 @@
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>The input of a convolution: as it is, or a copy with a border of zeros, in which the taps of a kernel row are neighbours in
-/// memory for every pixel and can be one stretch of a sum.</summary>
+/// <summary>The input of a convolution: as it is, or a copy with a border of zeros, in which the taps of a kernel row are
+/// neighbours in memory for every pixel and can be one stretch of a sum.</summary>
 internal unsafe struct ConvImage
 {
     /// <summary>With so few channels the sums of single taps are too short, and a copy pays.</summary>
@@ -91,7 +91,8 @@ internal unsafe struct ConvImage
     }
 }
 
-/// <summary>Taps that are one stretch of memory: where the first is relative to the pixel (also in bytes), and floats.</summary>
+/// <summary>Taps that are one stretch of memory: where the first is relative to the pixel (also in bytes), and
+/// floats.</summary>
 internal struct TapRun
 {
     public int OffsetH;

@@ -1,7 +1,7 @@
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>One tap of a class: where it looks relative to a grid pixel, and which rows and columns of the 3x3 kernel are summed to
-/// make its weights (bit r of RowMask: kernel row r).</summary>
+/// <summary>One tap of a class: where it looks relative to a grid pixel, and which rows and columns of the 3x3 kernel are
+/// summed to make its weights (bit r of RowMask: kernel row r).</summary>
 internal readonly record struct Tap(int OffsetH, int OffsetW, int RowMask, int ColumnMask)
 {
     /// <summary>Whether kernel position (r, s), numbered 3r+s, belongs to this tap.</summary>
@@ -13,10 +13,10 @@ internal readonly record struct Tap(int OffsetH, int OffsetW, int RowMask, int C
 internal readonly record struct PixelClass(int PhaseH, int PhaseW, int GridH, int GridW, int FirstTap, int Taps);
 
 /// <summary>
-/// A 3x3 convolution, or its gradient for the input, as sums over taps: result pixel (OutStep·i + phase) is Σ over the taps of its
-/// class of W_tap · input pixel (InStep·i + offset). Doubling the input is folded into the taps: where several kernel rows
-/// see the same stored row, their weights are summed first, so that 4 products do the work of 9. Strided gradients fall into
-/// classes of result pixels that see 1, 2, 2 and 4 taps.
+/// A 3x3 convolution, or its gradient for the input, as sums over taps: result pixel (OutStep·i + phase) is Σ over the taps
+/// of its class of W_tap · input pixel (InStep·i + offset). Doubling the input is folded into the taps: where several kernel
+/// rows see the same stored row, their weights are summed first, so that 4 products do the work of 9. Strided gradients fall
+/// into classes of result pixels that see 1, 2, 2 and 4 taps.
 /// </summary>
 internal sealed class ConvPlan
 {
@@ -82,6 +82,9 @@ internal sealed class ConvPlan
 
     public PixelClass[] Classes { get; }
 
+    /// <summary>Stride 1, not doubled: the nine taps of the definition, one for each weight.</summary>
+    public bool IsPlain => Classes.Length == 1 && Taps.Length == 9 && InStep == 1;
+
     /// <summary>Smallest and largest offset of any tap, in either direction.</summary>
     public int MinOffset { get; }
 
@@ -103,8 +106,8 @@ internal sealed class ConvPlan
         }
     }
 
-    /// <summary>In one dimension, for the result positions OutStep·i + phase: the offsets at which the input is read and the kernel
-    /// positions that read there. Found by trying a position far from any border.</summary>
+    /// <summary>In one dimension, for the result positions OutStep·i + phase: the offsets at which the input is read and the
+    /// kernel positions that read there. Found by trying a position far from any border.</summary>
     private IEnumerable<(int Offset, int Mask)> Offsets(ConvShape s, bool backward, int phase)
     {
         const int Far = 16;

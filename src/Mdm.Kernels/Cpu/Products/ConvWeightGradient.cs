@@ -4,9 +4,10 @@ using System.Runtime.Intrinsics;
 namespace Mdm.Kernels.Cpu.Products;
 
 /// <summary>
-/// The gradient of a convolution's weights: for every tap a product of result channels by pixels times pixels by input channels. A
-/// piece of work owns some rows of result channels and one panel of input channels of all taps, so nothing is summed across threads.
-/// It walks over the images in chunks: the panel of x and six channels of dy are packed and then serve all taps.
+/// The gradient of a convolution's weights: for every tap a product of result channels by pixels times pixels by input
+/// channels. A piece of work owns some rows of result channels and one panel of input channels of all taps, so nothing is
+/// summed across threads. It walks over the images in chunks: the panel of x and six channels of dy are packed and then serve
+/// all taps.
 /// <para>With few input channels the roles change (see <see cref="ConvWeightGradientFew"/>).</para>
 /// </summary>
 internal sealed unsafe class ConvWeightGradient
@@ -37,8 +38,14 @@ internal sealed unsafe class ConvWeightGradient
             return;
         }
 
-        ConvWeightGradient g = mine ??= new ConvWeightGradient();
         ConvPlan plan = ConvPlan.Of(shape, false);
+        if (CpuKernels.UseWinograd && ConvWinograd.Fits(plan))
+        {
+            ConvWinogradWeight.Run(plan, x, dy, dw, accumulate);
+            return;
+        }
+
+        ConvWeightGradient g = mine ??= new ConvWeightGradient();
         TileSet set = TileSet.Current;
         bool direct = plan.Taps.Length == 9 && plan.Classes.Length == 1;
         g.plan = plan;
@@ -78,7 +85,8 @@ internal sealed unsafe class ConvWeightGradient
             int rows = Math.Min(chunkRows, total - row);
             (int low, int high) = RowsRead(grid, row, rows);
             float* packedX = Scratch.Get(ScratchUse.PackedB, (long)(high - low + 1) * plan.InW * width);
-            Packing.Rows(x + (long)low * plan.InW * plan.InC + column, plan.InC, (high - low + 1) * plan.InW, columns, packedX, width);
+            float* from = x + (long)low * plan.InW * plan.InC + column;
+            Packing.Rows(from, plan.InC, (high - low + 1) * plan.InW, columns, packedX, width);
             foreach (PixelClass pixels in plan.Classes)
                 Chunk(set, pixels, row, rows, packedX, low, firstRow, column, width);
         }
@@ -101,7 +109,11 @@ internal sealed unsafe class ConvWeightGradient
         var segments = (Segment*)Scratch.Get(ScratchUse.Segments, (long)pixels.Taps * rows * sizeof(Segment) / sizeof(float));
         int* counts = stackalloc int[16];
         for (int t = 0; t < pixels.Taps; t++)
-            counts[t] = Point(plan.Taps[pixels.FirstTap + t], pixels, row, rows, packedX, low, width, packedDy, segments + t * rows);
+        {
+            Tap tap = plan.Taps[pixels.FirstTap + t];
+            counts[t] = Point(tap, pixels, row, rows, packedX, low, width, packedDy, segments + t * rows);
+        }
+
         Tile tile = default;
         tile.AStep = Tile.MaxRows;
         tile.BStep = plan.InStep * width;

@@ -3,9 +3,9 @@ using System.Runtime.CompilerServices;
 namespace Mdm.Kernels.Cpu.Products;
 
 /// <summary>
-/// The gradient of the weights of a convolution with few input channels (an RGB image): rows are (tap, input channel), read from a
-/// copy of x with a border, and panels run over the result channels. The images are shared out in a fixed number of parts whose
-/// results are summed in order, so the bits do not depend on the number of threads.
+/// The gradient of the weights of a convolution with few input channels (an RGB image): rows are (tap, input channel), read
+/// from a copy of x with a border, and panels run over the result channels. The images are shared out in a fixed number of
+/// parts whose results are summed in order, so the bits do not depend on the number of threads.
 /// </summary>
 internal sealed unsafe class ConvWeightGradientFew
 {
@@ -104,7 +104,8 @@ internal sealed unsafe class ConvWeightGradientFew
         {
             int at = first + Math.Min(r, count - 1);
             Tap tap = plan.Taps[pixels.FirstTap + at / plan.InC];
-            offsets[r] = ((nint)(tap.OffsetH + image.Border) * image.Width + tap.OffsetW + image.Border) * plan.InC + at % plan.InC;
+            nint pixel = (nint)(tap.OffsetH + image.Border) * image.Width + tap.OffsetW + image.Border;
+            offsets[r] = pixel * plan.InC + at % plan.InC;
         }
 
         for (int s = 0; s < rows; s++)

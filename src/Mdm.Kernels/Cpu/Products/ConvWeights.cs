@@ -2,8 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>The weights of a <see cref="ConvPlan"/> in the order in which its tiles read them: per class and panel of result channels
-/// [tap][input channel][panel width].</summary>
+/// <summary>The weights of a <see cref="ConvPlan"/> in the order in which its tiles read them: per class and panel of result
+/// channels [tap][input channel][panel width].</summary>
 internal sealed unsafe class ConvWeights
 {
     private ConvPlan plan = null!;
@@ -22,7 +22,8 @@ internal sealed unsafe class ConvWeights
         panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
         packed = Scratch.Get(ScratchUse.Shared, (long)plan.Taps.Length * plan.InC * padded);
         ConvWeights me = this;
-        CpuThreads.For(plan.Taps.Length * panels, Math.Max(1, 4096 / (plan.InC * set.PanelWidth)), &Pieces, Unsafe.AsPointer(ref me));
+        int grain = Math.Max(1, 4096 / (plan.InC * set.PanelWidth));
+        CpuThreads.For(plan.Taps.Length * panels, grain, &Pieces, Unsafe.AsPointer(ref me));
     }
 
     /// <summary>Where the panel of a class that starts at a result channel begins.</summary>

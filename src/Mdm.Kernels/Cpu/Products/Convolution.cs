@@ -4,9 +4,10 @@ using System.Runtime.Intrinsics;
 namespace Mdm.Kernels.Cpu.Products;
 
 /// <summary>
-/// Runs a <see cref="ConvPlan"/>: an implicit matrix product of pixels by (tap, channel) times (tap, channel) by result channels. No
-/// column matrix is made: a tile's rows are pointers to input pixels, one set per tap, and pixels outside the image are a line
-/// of zeros. Images with very few channels are first copied with a border, so that the taps of a row are one stretch of memory.
+/// Runs a <see cref="ConvPlan"/>: an implicit matrix product of pixels by (tap, channel) times (tap, channel) by result
+/// channels. No column matrix is made: a tile's rows are pointers to input pixels, one set per tap, and pixels outside the
+/// image are a line of zeros. Images with very few channels are first copied with a border, so that the taps of a row are one
+/// stretch of memory.
 /// </summary>
 internal sealed unsafe class Convolution
 {
@@ -30,7 +31,8 @@ internal sealed unsafe class Convolution
     private int chunkTiles;
     private int groups;
 
-    /// <summary>output = Σ over taps (+ bias) (+ residual) (+ output). Weights are [O,3,3,I] of the forward convolution.</summary>
+    /// <summary>output = Σ over taps (+ bias) (+ residual) (+ output). Weights are [O,3,3,I] of the forward
+    /// convolution.</summary>
     public static void Run(
         in ConvShape shape, bool backward, float* input, float* w, float* bias, float* residual, float* output, bool accumulate)
     {
@@ -38,6 +40,12 @@ internal sealed unsafe class Convolution
         if (ConvFewOutputs.Fits(plan))
         {
             ConvFewOutputs.Run(plan, backward, input, w, bias, residual, output, accumulate);
+            return;
+        }
+
+        if (CpuKernels.UseWinograd && ConvWinograd.Fits(plan))
+        {
+            ConvWinograd.Run(plan, backward, input, w, bias, residual, output, accumulate);
             return;
         }
 
@@ -69,7 +77,8 @@ internal sealed unsafe class Convolution
 
     private int Tiles(in PixelClass k) => (int)(((long)plan.Batch * k.GridH * k.GridW + Tile.MaxRows - 1) / Tile.MaxRows);
 
-    /// <summary>A chunk of tiles of one class, for one group of panels. Chunks beyond a smaller class's last tile are empty.</summary>
+    /// <summary>A chunk of tiles of one class, for one group of panels. Chunks beyond a smaller class's last tile are
+    /// empty.</summary>
     private void Piece(int piece)
     {
         TileSet set = TileSet.Current;
@@ -78,7 +87,8 @@ internal sealed unsafe class Convolution
         int first = chunk / classes * chunkTiles, count = Math.Min(chunkTiles, Tiles(pixels) - first);
         if (count <= 0)
             return;
-        var segments = (Segment*)Scratch.Get(ScratchUse.Segments, ChunkTiles * (16L * sizeof(Segment) + Tile.MaxRows * sizeof(nint)) / 4);
+        long bytes = ChunkTiles * (16L * sizeof(Segment) + Tile.MaxRows * sizeof(nint));
+        var segments = (Segment*)Scratch.Get(ScratchUse.Segments, bytes / sizeof(float));
         var outputs = (float**)(segments + ChunkTiles * 16);
         int runs = Point(pixels, first, count, segments, outputs);
         int panels = (plan.OutC + set.PanelWidth - 1) / set.PanelWidth;
@@ -87,8 +97,8 @@ internal sealed unsafe class Convolution
         Compute(set, pixels, first, count, segments, runs, outputs, from, to);
     }
 
-    /// <summary>Fills in the segments (the pointers to input pixels) and the pointers to result pixels of a chunk's tiles; returns the
-    /// number of segments of a tile.</summary>
+    /// <summary>Fills in the segments (the pointers to input pixels) and the pointers to result pixels of a chunk's tiles;
+    /// returns the number of segments of a tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int Point(in PixelClass pixels, int first, int count, Segment* segments, float** outputs)
     {
@@ -97,7 +107,8 @@ internal sealed unsafe class Convolution
         nint* corners = stackalloc nint[Tile.MaxRows];
         int* places = stackalloc int[2 * Tile.MaxRows];
         long total = (long)plan.Batch * pixels.GridH * pixels.GridW, at = (long)first * Tile.MaxRows;
-        int j = (int)(at % pixels.GridW), i = (int)(at / pixels.GridW % pixels.GridH), b = (int)(at / pixels.GridW / pixels.GridH);
+        int j = (int)(at % pixels.GridW), i = (int)(at / pixels.GridW % pixels.GridH);
+        int b = (int)(at / pixels.GridW / pixels.GridH);
         int high = plan.MaxOffset, low = -plan.MinOffset;
         for (int tile = 0; tile < count; tile++, segments += runCount, outputs += Tile.MaxRows)
         {
@@ -159,7 +170,8 @@ internal sealed unsafe class Convolution
     private void Compute(
         TileSet set, in PixelClass pixels, int first, int count, Segment* segments, int runs, float** outputs, int from, int to)
     {
-        int left = (int)Math.Min((long)count * Tile.MaxRows, (long)plan.Batch * pixels.GridH * pixels.GridW - (long)first * Tile.MaxRows);
+        long beyond = (long)plan.Batch * pixels.GridH * pixels.GridW - (long)first * Tile.MaxRows;
+        int left = (int)Math.Min((long)count * Tile.MaxRows, beyond);
         Tile tile = default;
         tile.AStep = 1;
         tile.Spill = Scratch.Get(ScratchUse.Spill, TileSet.MaxTile);

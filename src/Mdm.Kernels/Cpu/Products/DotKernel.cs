@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>For results with few columns (an RGB image, a handful of rows of a batch): vectors run along k and are summed at the end,
-/// so that no lane is wasted. A tile is 4 rows of A by 4 of B; rows of B are BStep apart.</summary>
+/// <summary>For results with few columns (an RGB image, a handful of rows of a batch): vectors run along k and are summed at
+/// the end, so that no lane is wasted. A tile is 4 rows of A by 4 of B; rows of B are BStep apart.</summary>
 internal static unsafe class DotKernel
 {
     /// <summary>Rows and columns of a tile.</summary>
@@ -24,7 +24,8 @@ internal static unsafe class DotKernel
         float* spill = t->Spill;
         for (int i = 0; i < Size; i++)
             Vector128<float>.Zero.Store(spill + i * Size);
-        nint s1 = t->Columns > 1 ? t->BStep : 0, s2 = t->Columns > 2 ? 2 * t->BStep : s1, s3 = t->Columns > 3 ? 3 * t->BStep : s2;
+        nint s1 = t->Columns > 1 ? t->BStep : 0, s2 = t->Columns > 2 ? 2 * t->BStep : s1;
+        nint s3 = t->Columns > 3 ? 3 * t->BStep : s2;
         for (Segment* segment = t->Segments, end = segment + t->SegmentCount; segment < end; segment++)
         {
             float* b = segment->B, next = b + Size * t->BStep;

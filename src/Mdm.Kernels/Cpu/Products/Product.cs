@@ -3,18 +3,21 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>A matrix product, cut into blocks of C that threads take in turn. For each stretch of k a block packs its part of B into
-/// panels that stay in the second-level cache, and passes all its rows of A over them. A small B is packed once for all
-/// blocks. The order in which a sum is taken depends on the sizes alone, so the bits do not depend on the number of threads.</summary>
+/// <summary>A matrix product, cut into blocks of C that threads take in turn. For each stretch of k a block packs its part of
+/// B into panels that stay in the second-level cache, and passes all its rows of A over them. A small B is packed once for
+/// all blocks. The order in which a sum is taken depends on the sizes alone, so the bits do not depend on the number of
+/// threads.</summary>
 internal unsafe struct Product
 {
-    /// <summary>Steps of k in one pass over a panel: six rows of A and what is next of B stay in the first-level cache.</summary>
+    /// <summary>Steps of k in one pass over a panel: six rows of A and what is next of B stay in the first-level
+    /// cache.</summary>
     private const int BlockK = 512;
 
     /// <summary>Columns of C in a block: with <see cref="BlockK"/>, packed B takes half the second-level cache.</summary>
     private const int BlockN = 256;
 
-    /// <summary>Rows of C in a block where B is packed once: few, so that threads that are slowed leave work to the others.</summary>
+    /// <summary>Rows of C in a block where B is packed once: few, so that threads that are slowed leave work to the
+    /// others.</summary>
     private const int SharedRows = 96;
 
     /// <summary>Rows of C in a block that packs B for itself: enough to repay it.</summary>
@@ -201,7 +204,8 @@ internal unsafe struct Product
         }
     }
 
-    /// <summary>Fetches the next tile's rows while this one is computed: too short a stretch for the processor to foresee.</summary>
+    /// <summary>Fetches the next tile's rows while this one is computed: too short a stretch for the processor to
+    /// foresee.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Prefetch(float* a, nint rowStep, int rows, int count)
     {

@@ -14,6 +14,12 @@ internal enum ScratchUse
     /// <summary>Results to be combined at the end of a call.</summary>
     Partial,
 
+    /// <summary>Weights, or images, in the frequency-like domain of a fast convolution.</summary>
+    Transformed,
+
+    /// <summary>Gradients in that domain.</summary>
+    TransformedGradient,
+
     /// <summary>Zeros that stand for pixels outside the image.</summary>
     Zeros,
 
@@ -43,7 +49,8 @@ internal sealed unsafe class Scratch
             NativeMemory.AlignedFree((void*)buffer);
     }
 
-    /// <summary>At least so many floats, 64-byte aligned, for this thread; contents are what the last use left (zeros at first).</summary>
+    /// <summary>At least so many floats, 64-byte aligned, for this thread; contents are what the last use left (zeros at
+    /// first).</summary>
     public static float* Get(ScratchUse use, long floats) => (mine ??= new Scratch()).Find((int)use, floats * sizeof(float));
 
     private float* Find(int use, long bytes)

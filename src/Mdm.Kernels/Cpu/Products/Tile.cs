@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>A stretch of the sum over k for one tile: Count steps along up to six rows of A and along B. A product is one segment; a
-/// convolution has one per tap, a weight gradient one per image row. One cache line.</summary>
+/// <summary>A stretch of the sum over k for one tile: Count steps along up to six rows of A and along B. A product is one
+/// segment; a convolution has one per tap, a weight gradient one per image row. One cache line.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct Segment
 {
@@ -17,7 +17,8 @@ internal unsafe struct Segment
     public float* A4;
     public float* A5;
 
-    /// <summary>Rows A, A+step, A+2·step, ...; rows from <paramref name="rows"/> on repeat the last (computed, not stored).</summary>
+    /// <summary>Rows A, A+step, A+2·step, ...; rows from <paramref name="rows"/> on repeat the last (computed, not
+    /// stored).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetRows(float* a, nint step, int rows)
     {

@@ -4,8 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Mdm.Kernels.Cpu.Products;
 
-/// <summary>The innermost loop of every product and convolution: a tile of up to 6 rows by up to 4 vectors that lives in registers.
-/// The numbers of rows and vectors are type parameters whose size is the number, so that the compiler drops what is unused.</summary>
+/// <summary>The innermost loop of every product and convolution: a tile of up to 6 rows by up to 4 vectors that lives in
+/// registers. The numbers of rows and vectors are type parameters whose size is the number, so that the compiler drops what
+/// is unused.</summary>
 internal static unsafe class TileKernel
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

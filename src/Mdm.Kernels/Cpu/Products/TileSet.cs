@@ -9,24 +9,28 @@ internal sealed unsafe class TileSet
     /// <summary>Floats in the widest tile of any set.</summary>
     public const int MaxTile = Tile.MaxRows * 64;
 
-    private static readonly TileSet Plain = new(4, 2, &DotKernel.Run<Simd128, Vector128<float>>,
+    private static readonly TileSet Plain = new(
+        4, 2, &DotKernel.Run<Simd128, Vector128<float>>, WinogradSet.Of<Simd128, Vector128<float>>(),
         Row<Simd128, Vector128<float>, One>(), Row<Simd128, Vector128<float>, Two>());
 
-    private static readonly TileSet Avx2 = new(8, 2, &DotKernel.Run<Simd256, Vector256<float>>,
+    private static readonly TileSet Avx2 = new(
+        8, 2, &DotKernel.Run<Simd256, Vector256<float>>, WinogradSet.Of<Simd256, Vector256<float>>(),
         Row<Simd256, Vector256<float>, One>(), Row<Simd256, Vector256<float>, Two>());
 
-    private static readonly TileSet Avx512 = new(16, 4, &DotKernel.Run<Simd512, Vector512<float>>,
+    private static readonly TileSet Avx512 = new(
+        16, 4, &DotKernel.Run<Simd512, Vector512<float>>, WinogradSet.Of<Simd512, Vector512<float>>(),
         Row<Simd512, Vector512<float>, One>(), Row<Simd512, Vector512<float>, Two>(),
         Row<Simd512, Vector512<float>, Three>(), Row<Simd512, Vector512<float>, Four>());
 
     // At 8·(vectors - 1) + rows: the kernel with the fewest rows that holds so many. Native, never freed: one per set.
     private readonly nint* kernels;
 
-    private TileSet(int lanes, int vectors, delegate*<Tile*, void> dot, params nint[][] rows)
+    private TileSet(int lanes, int vectors, delegate*<Tile*, void> dot, WinogradSet winograd, params nint[][] rows)
     {
         Lanes = lanes;
         PanelWidth = lanes * vectors;
         Dot = dot;
+        Winograd = winograd;
         kernels = (nint*)NativeMemory.AllocZeroed((nuint)(8 * vectors * sizeof(nint)));
         for (int v = 0; v < vectors; v++)
             for (int r = 1; r <= Tile.MaxRows; r++)
@@ -49,10 +53,13 @@ internal sealed unsafe class TileSet
 
     public delegate*<Tile*, void> Dot { get; }
 
+    public WinogradSet Winograd { get; }
+
     /// <summary>The kernel for a tile of so many rows in a panel of <paramref name="width"/> columns (whole vectors).</summary>
     public delegate*<Tile*, void> Kernel(int rows, int width) => (delegate*<Tile*, void>)kernels[8 * (width / Lanes - 1) + rows];
 
-    /// <summary>Width of the panel that starts at column j of n: a full one, or the remaining columns in whole vectors.</summary>
+    /// <summary>Width of the panel that starts at column j of n: a full one, or the remaining columns in whole
+    /// vectors.</summary>
     public int WidthAt(int j, int n) => n - j >= PanelWidth ? PanelWidth : (n - j + Lanes - 1) / Lanes * Lanes;
 
     /// <summary>n in whole vectors.</summary>
@@ -71,7 +78,38 @@ internal sealed unsafe class TileSet
         where V : unmanaged
         where W : unmanaged =>
     [
-        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, One>, (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Two>,
-        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Four>, (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Six>,
+        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, One>,
+        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Two>,
+        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Four>,
+        (nint)(delegate*<Tile*, void>)&TileKernel.Run<S, V, W, Six>,
     ];
+}
+
+/// <summary>The transforms of <see cref="Products.Winograd"/> for one instruction set.</summary>
+internal sealed unsafe class WinogradSet
+{
+    private WinogradSet()
+    {
+    }
+
+    public delegate*<float**, int, float*, nint, void> Input { get; private init; }
+
+    public delegate*<float*, nint, int, PatchEnd*, void> Output { get; private init; }
+
+    public delegate*<float*, nint, int, float*, nint, void> Weights { get; private init; }
+
+    public delegate*<float**, int, float*, nint, void> Gradient { get; private init; }
+
+    public delegate*<float*, nint, int, float*, nint, bool, void> WeightGradient { get; private init; }
+
+    public static WinogradSet Of<S, V>()
+        where S : ISimd<V>
+        where V : unmanaged => new()
+        {
+            Input = &Products.Winograd.Input<S, V>,
+            Output = &Products.Winograd.Output<S, V>,
+            Weights = &Products.Winograd.Weights<S, V>,
+            Gradient = &Products.Winograd.Gradient<S, V>,
+            WeightGradient = &Products.Winograd.WeightGradient<S, V>,
+        };
 }
