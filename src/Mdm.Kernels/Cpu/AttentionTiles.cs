@@ -10,7 +10,7 @@ internal static unsafe class AttentionTiles
     public const int Queries = 48;
 
     /// <summary>Keys of a tile; a multiple of every panel width and of <see cref="TileProduct.RowGroup"/>.</summary>
-    public const int Keys = 96;
+    public const int Keys = 192;
 
     private const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;
     private const MethodImplOptions Hot = MethodImplOptions.AggressiveOptimization;

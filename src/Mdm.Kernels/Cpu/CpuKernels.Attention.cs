@@ -90,11 +90,15 @@ public sealed unsafe partial class CpuKernels
 
                     // While every key so far is left out the maximum is -∞: any finite shift gives the zeros wanted.
                     float shift = float.IsNegativeInfinity(max) ? 0 : max;
-                    float keep = MathF.Exp(maxima[r] - shift);
-                    sums[r] = sums[r] * keep + AttentionTiles.RowExp<V>(row, bias + j, tileKeys, shift);
-                    maxima[r] = max;
-                    if (j > 0 && keep != 1)
+                    if (j > 0 && max != maxima[r])
+                    {
+                        float keep = MathF.Exp(maxima[r] - shift);
+                        sums[r] *= keep;
                         AttentionTiles.Scale<V>(output + r * width, width, keep);
+                    }
+
+                    sums[r] += AttentionTiles.RowExp<V>(row, bias + j, tileKeys, shift);
+                    maxima[r] = max;
                 }
 
                 AttentionTiles.MultiplyRows<V>(count, width, Math.Min(tileKeys, shape.Keys - j), scores, AttentionTiles.Keys, 1,
