@@ -21,15 +21,29 @@ internal abstract class LevelFixture(CpuLevel level)
     }
 
     [TearDown]
-    public void RestoreLevel() => CpuFeatures.Level = before;
+    public void RestoreLevel()
+    {
+        CpuFeatures.Level = before;
+        Arrays.Release();
+    }
 }
 
 /// <summary>Arrays that kernels can see, and comparisons against float64.</summary>
 internal static unsafe class Arrays
 {
-    /// <summary>Memory that stays where it is.</summary>
+    // Kernels see addresses only, which do not keep an array alive.
+    private static readonly List<Array> Kept = [];
+
+    /// <summary>Memory that stays where it is until the test ends.</summary>
     public static T[] New<T>(long n)
-        where T : unmanaged => GC.AllocateArray<T>((int)n, pinned: true);
+        where T : unmanaged
+    {
+        T[] array = GC.AllocateArray<T>((int)n, pinned: true);
+        Kept.Add(array);
+        return array;
+    }
+
+    public static void Release() => Kept.Clear();
 
     public static float[] Zeros(long n) => New<float>(n);
 
