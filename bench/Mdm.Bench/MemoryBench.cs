@@ -17,6 +17,7 @@ internal static class MemoryBench
 
     private static readonly AttentionShape[] Attentions =
     [
+        new(32, 8, 12, 64, 64, 0.29f),
         new(8, 8, 8, 256, 256, 0.35f),
         new(4, 8, 32, 256, 256, 0.18f),
         new(2, 8, 48, 1024, 1024, 0.14f),
@@ -76,6 +77,10 @@ internal static class MemoryBench
         Ptr lx = New(N), ly = New(N), lg = New(Cols), lb = New(Cols), lm = New(Rows), lr = New(Rows);
         yield return Bytes($"LayerNorm {Rows}x{Cols}", 2.0 * N,
             () => kernels.LayerNormForward(Rows, Cols, 1e-5f, lx, lg, lb, ly, lm, lr));
+        (lx, ly, lg, lb, lm, lr) = (New(N), New(N), New(Cols), New(Cols), New(Rows), New(Rows));
+        Ptr ldx = New(N), ldg = New(Cols), ldb = New(Cols);
+        yield return Bytes($"LayerNorm backward {Rows}x{Cols}", 3.0 * N,
+            () => kernels.LayerNormBackward(Rows, Cols, ly, lx, lg, lm, lr, Into(ldx), Into(ldg), Into(ldb)));
         Ptr silu = New(N), siluOut = New(N);
         yield return Bytes($"SiLU {N}", 2.0 * N, () => kernels.Unary(UnaryFunction.Silu, N, silu, siluOut));
         Ptr gelu = New(N), geluOut = New(N);
@@ -88,7 +93,12 @@ internal static class MemoryBench
         kernels.Fill(N, 1e-4f, v);
         AdamOptions options = new(0.9f, 0.999f, 1e-8f, 0.01f, true, 1, 1);
         kernels.Zero(64, state.Address);
-        yield return Bytes($"Adam + EMA {N}", 9.0 * N, () => kernels.AdamStep(N, options, p, g, m, v, ema, state));
+        // The norm reads g; the step reads p, g, m, v and the average, and writes all but g.
+        yield return Bytes($"clip + Adam + EMA {N}", 10.0 * N, () =>
+        {
+            kernels.SquaredNorm(N, g, state);
+            kernels.AdamStep(N, options, p, g, m, v, ema, state);
+        });
 
         foreach (AttentionShape s in Attentions)
         {

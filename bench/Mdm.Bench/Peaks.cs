@@ -41,6 +41,12 @@ internal static unsafe class Peaks
     /// <summary>Bytes per second of a copy larger than the caches, reads and writes counted.</summary>
     public static double Copy()
     {
+        PrepareCopy();
+        return 8.0 * CopyFloats / Measure.Seconds(CopyOnce);
+    }
+
+    private static void PrepareCopy()
+    {
         if (copyFrom == null)
         {
             var device = new CpuDevice();
@@ -49,8 +55,6 @@ internal static unsafe class Peaks
             new Span<float>(copyFrom, CopyFloats).Fill(1);
             CopyOnce();
         }
-
-        return 8.0 * CopyFloats / Measure.Seconds(CopyOnce);
     }
 
     private static void CopyOnce() => CpuThreads.For(CopyFloats, 1 << 18, &CopyPiece, null);

@@ -2,8 +2,11 @@ using System.Text.Json;
 using Mdm.Bench;
 using Mdm.Kernels.Cpu;
 
-// Mdm.Bench [--json FILE] [--only matmul,conv,...] [--level avx512,avx2,plain] [--cpu-time]
+// Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,step,profile,export] [--level avx512,avx2,plain] [--cpu-time]
+//           [--configs FILE,...] [--steps N] [--export FILE]
 // --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
+// step: whole training steps of each configuration; profile: where their time goes; export: what the first one's step saw and
+// computed goes to a safetensors file, for bench/pytorch/training_step.py --check.
 if (args.Contains("--cpu-time"))
 {
     Measure.CpuTime = true;
@@ -11,6 +14,8 @@ if (args.Contains("--cpu-time"))
 }
 
 string? json = Option("--json");
+string[] configs = (Option("--configs") ?? "configs/quickstart.yaml,configs/bench_6m.yaml").Split(',');
+int steps = int.Parse(Option("--steps") ?? "10");
 string[] only = (Option("--only") ?? "peak,matmul,conv").Split(',');
 CpuLevel[] levels = [.. (Option("--level") ?? "avx512,avx2").Split(',')
     .Select(name => Enum.Parse<CpuLevel>(name, ignoreCase: true)).Where(level => level <= CpuFeatures.Best)];
@@ -33,6 +38,13 @@ if (only.Contains("conv"))
     AddAll(ConvBench.Run(levels));
 if (only.Contains("memory"))
     AddAll(MemoryBench.Run(levels));
+if (only.Contains("step"))
+    AddAll(StepBench.Run(configs, levels, steps));
+if (only.Contains("profile"))
+    foreach (string config in configs)
+        StepBench.Profile(config, steps);
+if (only.Contains("export"))
+    StepExport.Write(configs[0], Option("--export") ?? "step.safetensors");
 if (json != null)
     File.WriteAllText(json, JsonSerializer.Serialize(results, Options.Json));
 return 0;
