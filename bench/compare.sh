@@ -2,8 +2,8 @@
 # Runs MdmNative's and PyTorch's benchmarks in turns on the same machine with the same number of threads, checks that both compute
 # the same numbers, and prints one table. Needs Debian's python3-torch, python3-yaml and libopenblas0-pthread.
 #   bench/compare.sh [--quick] [--cpu-time] [--only matmul,conv,memory,step] [--rounds N] [--steps N]
-# --quick: one round, few steps, the best instruction set only. --cpu-time: one thread each and processor time instead of the clock
-# on the wall, for machines whose cores are busy with other things. PYTHON and THREADS may be set.
+# --quick: one round, few steps, the best instruction set only. --cpu-time: one thread each and processor time instead of the
+# clock on the wall, for machines whose cores are busy with other things. PYTHON and THREADS may be set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

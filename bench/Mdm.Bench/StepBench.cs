@@ -9,7 +9,8 @@ internal static class StepBench
     private const int WarmUp = 3;
 
     /// <summary>Images per second of whole training steps; the share is that of the multiply-add peak that the step's products
-    /// (convolutions, matrix products, attention) reach, everything else counted as lost time. "direct": without Winograd's convolution.</summary>
+    /// (convolutions, matrix products, attention) reach, everything else counted as lost time. "direct": without Winograd's
+    /// convolution.</summary>
     public static IEnumerable<Result> Run(IEnumerable<string> configs, IEnumerable<CpuLevel> levels, int steps)
     {
         (CpuLevel level, bool winograd) before = (CpuFeatures.Level, CpuKernels.UseWinograd);
@@ -68,14 +69,14 @@ internal static class StepBench
         for (int i = 0; i < 10; i++)
             peak = Math.Max(peak, Peaks.MultiplyAdds(CpuFeatures.Level));
         int calls = device.Timer.Kernels.Values.Sum(k => k.Calls) / steps;
-        Console.WriteLine($"{Path.GetFileName(path)}: {wall * 1e3:0.0} ms a step, {step.Network.Store.ParameterCount:n0} parameters, "
-            + $"peak memory {device.Memory.Peak / 1048576.0:0} MB");
+        Console.WriteLine($"{Path.GetFileName(path)}: {wall * 1e3:0.0} ms a step, "
+            + $"{step.Network.Store.ParameterCount:n0} parameters, peak memory {device.Memory.Peak / 1048576.0:0} MB");
         Console.WriteLine($"{calls} kernel calls, {inside * 1e3:0.0} ms in them; multiply-add peak {peak / 1e9:0} GFLOP/s; "
             + $"an empty loop on all threads takes {EmptyLoop() * 1e6:0.0} us");
         Console.WriteLine($"{"kernel",-110} {"calls",6} {"ms",8} {"share",7} {"GFLOP/s",8}");
         Print(device.Timer.Kernels, steps, inside, 20);
         Console.WriteLine();
-        Print(device.Timer.Shapes, steps, inside, 30);
+        Print(device.Timer.Shapes, steps, inside, 60);
     }
 
     private static void Print(

@@ -31,13 +31,17 @@ internal sealed class TrainingStep : IDisposable
         FillZeros();
         Process = new DiffusionProcess(_config.DiffusionConfig, Network.NestRatios);
         _loss = new DiffusionLoss(Process);
-        _adam = new Adam(Network.Store, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, Decoupled: true, (float)_config.GradientClipNorm, 1));
+        float clip = (float)_config.GradientClipNorm;
+        _adam = new Adam(Network.Store, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, Decoupled: true, clip, 1));
         var random = new RandomStream(1, 2);
         int size = _config.ReaderConfig.ImageSize;
         _images = Scope.Detach(random.Uniform(device, new Shape(Batch, size, size, 3)));
         _images.Kernels.Clamp(_images.Count, 0.1f, 0.9f, _images.Ptr, _images.Ptr);
         if (width > 0)
-            _text = new TextFeatures(Scope.Detach(random.Normal(device, new Shape(Batch, Tokens, width))), Scope.Detach(Mask(device)));
+        {
+            Tensor values = random.Normal(device, new Shape(Batch, Tokens, width));
+            _text = new TextFeatures(Scope.Detach(values), Scope.Detach(Mask(device)));
+        }
     }
 
     public DenoisingNetwork Network { get; }
@@ -84,13 +88,15 @@ internal sealed class TrainingStep : IDisposable
         Network.Dispose();
     }
 
-    /// <summary>Fresh networks have layers of zeros, behind which every gradient is zero: a comparison would see nothing there.</summary>
+    /// <summary>Fresh networks have layers of zeros, behind which every gradient is zero: a comparison would see nothing
+    /// there.</summary>
     private void FillZeros()
     {
         foreach (Parameter p in Network.Store.Parameters.Where(p => p.Initialisation == Initialisation.Zeros))
         {
             var random = new Random(p.Name.Length);
-            Network.Store.FromFileLayout(p, [.. Enumerable.Range(0, (int)p.Shape.Count).Select(_ => random.NextSingle() * 0.1f - 0.05f)]);
+            float[] values = [.. Enumerable.Range(0, (int)p.Shape.Count).Select(_ => random.NextSingle() * 0.1f - 0.05f)];
+            Network.Store.FromFileLayout(p, values);
         }
     }
 

@@ -260,16 +260,32 @@ public sealed unsafe partial class CpuKernels
         public void Run<V>(int start, int end)
             where V : unmanaged, ISimd<V>
         {
-            long bytes = (long)cols * source.Ptr.Type.Size();
-            for (int r = start; r < end; r++)
+            // Rows are often short (a few vectors): nothing but the copy itself may stand in this loop.
+            int size = source.Ptr.Type.Size();
+            long bytes = (long)cols * size, fromStep = (long)source.Stride * size, toStep = (long)destination.Stride * size;
+            byte* from = (byte*)source.Ptr.Address + start * fromStep, to = (byte*)destination.Ptr.Address + start * toStep;
+            for (int r = start; r < end; r++, from += fromStep, to += toStep)
             {
-                Ptr from = source.Ptr + (long)r * source.Stride, to = destination.Ptr + (long)r * destination.Stride;
                 if (destination.Accumulate)
-                    Add<V>(cols, from.F32, to.F32);
+                    Add<V>(cols, (float*)from, (float*)to);
+                else if (size == sizeof(float))
+                    Copy<V>(cols, (float*)from, (float*)to);
                 else
-                    Buffer.MemoryCopy((void*)from.Address, (void*)to.Address, bytes, bytes);
+                    Buffer.MemoryCopy(from, to, bytes, bytes);
             }
         }
+    }
+
+    /// <summary>y = x.</summary>
+    [MethodImpl(Inline)]
+    private static void Copy<V>(int n, float* x, float* y)
+        where V : unmanaged, ISimd<V>
+    {
+        int i = 0;
+        for (; i + V.Width <= n; i += V.Width)
+            V.Store(y + i, V.Load(x + i));
+        for (; i < n; i++)
+            y[i] = x[i];
     }
 
     /// <summary>y += x.</summary>
