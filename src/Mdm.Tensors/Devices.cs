@@ -18,6 +18,8 @@ public static class Devices
         s_open.GetOrAdd(name.Trim().ToLowerInvariant(), key => new Lazy<IDevice>(() => key switch
         {
             "cpu" => new CpuDevice(),
+            _ when key == "cuda" || key.StartsWith("cuda:", StringComparison.Ordinal) => throw new MdmException(
+                $"device '{name}': this version computes on the CPU only; set device to cpu or auto"),
             _ => throw new MdmException($"device '{name}' is not known, expected one of: {Names}"),
         })).Value;
 }

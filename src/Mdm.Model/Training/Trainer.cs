@@ -7,6 +7,7 @@ using Mdm.Model.Diffusion;
 using Mdm.Model.Networks;
 using Mdm.Model.Text;
 using Mdm.Tensors;
+using Mdm.Tensors.Formats;
 using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Training;
@@ -94,7 +95,7 @@ public sealed class Trainer : IDisposable
     /// number.</exception>
     public TrainingResult Run(CancellationToken cancellation = default)
     {
-        CreateOutputFolder();
+        AtomicFile.CreateFolder(_config.OutputDir);
         var log = new TrainingLog(_config.OutputDir, _progress.Step, _options.Observer.Warning);
         using var reader = new DatasetReader(DataOptions(), _progress.Data);
         var pace = new Pace(_config, _options.TimeLimit, _progress.Step, _progress.Elapsed);
@@ -292,18 +293,6 @@ public sealed class Trainer : IDisposable
         }
 
         pace.Saved();
-    }
-
-    private void CreateOutputFolder()
-    {
-        try
-        {
-            Directory.CreateDirectory(_config.OutputDir);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new MdmException($"cannot create output_dir {_config.OutputDir}: {e.Message}", e);
-        }
     }
 
     private static RandomStream At(RandomStream stream, long position)

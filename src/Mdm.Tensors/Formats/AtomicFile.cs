@@ -14,7 +14,7 @@ public static class AtomicFile
         string temporary = $"{full}.{Environment.ProcessId}.tmp";
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(full)!);
+            CreateFolder(Path.GetDirectoryName(full)!);
             using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16))
             {
                 write(stream);
@@ -38,6 +38,23 @@ public static class AtomicFile
     /// <summary>As <see cref="Write"/>, for text (UTF-8, no byte-order mark).</summary>
     public static void WriteText(string path, string text) =>
         Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>Makes a folder and those above it, if need be.</summary>
+    /// <exception cref="MdmException">It cannot be made; a file in its place is named.</exception>
+    public static void CreateFolder(string path)
+    {
+        for (string? above = Path.GetFullPath(path); above != null; above = Path.GetDirectoryName(above))
+            if (File.Exists(above))
+                throw new MdmException($"cannot create the folder {path}: {above} is a file");
+        try
+        {
+            Directory.CreateDirectory(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new MdmException($"cannot create the folder {path}: {e.Message}", e);
+        }
+    }
 
     private static void Remove(string path)
     {
