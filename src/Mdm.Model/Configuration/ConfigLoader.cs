@@ -40,7 +40,10 @@ public static class ConfigLoader
 
     /// <summary>The error for an option that is not a configuration field.</summary>
     internal static MdmException UnknownOption(string name, IEnumerable<string> candidates) =>
-        new($"unknown option --{SettingField.Shown(name)}{NearestName.Hint(name[(name.LastIndexOf('.') + 1)..], candidates)}");
+        new($"unknown option --{SettingField.Shown(name)}; "
+            + (NearestName.Find(name[(name.LastIndexOf('.') + 1)..], candidates) is { } nearest
+                ? $"did you mean '--{nearest}'?"
+                : "--help lists those that exist"));
 
     /// <summary>The object of a section, made where it is not there yet.</summary>
     internal static object Section(object owner, SettingField field)

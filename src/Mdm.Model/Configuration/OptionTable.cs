@@ -18,7 +18,8 @@ public sealed record VerbArguments<TOptions>(
 /// <param name="usage">The verb and its words, such as <c>mdm sample [options] [prompt ...]</c>.</param>
 /// <param name="summary">What the verb does, in a sentence or two.</param>
 /// <param name="takesConfig">Whether configuration fields may be given.</param>
-public sealed class OptionTable<TOptions>(string usage, string summary, bool takesConfig = false)
+/// <param name="common">The configuration fields that --help shows, since most people need no others here.</param>
+public sealed class OptionTable<TOptions>(string usage, string summary, bool takesConfig = false, params string[] common)
     where TOptions : class, new()
 {
     private static readonly SettingsTable Own = SettingsTable.Of(typeof(TOptions));
@@ -69,11 +70,14 @@ public sealed class OptionTable<TOptions>(string usage, string summary, bool tak
         var defaults = new TOptions();
         foreach (SettingField field in Own.Fields)
             text.Setting(field, field.Name.Replace('_', '-'), field.Get(defaults));
+        var config = new ProgramConfig();
+        foreach (PlacedSetting place in common.Select(name => SettingsTable.Walk(config).First(setting => setting.Matches(name))))
+            text.Setting(place.Field, place.Field.Name.Replace('_', '-'), place.Value);
         text.Entry("--help", "Shows this text");
         if (takesConfig)
             text.Entry("--help-all", "Also lists the configuration fields, each of which is an option too");
         if (takesConfig && withConfig)
-            text.Configuration(new ProgramConfig());
+            text.Configuration(config);
         return text.ToString();
     }
 

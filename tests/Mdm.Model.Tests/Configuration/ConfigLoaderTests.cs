@@ -102,10 +102,10 @@ public sealed class ConfigLoaderTests
             "--temporal_dim could mean --unet_config.temporal_dim or --unet_config.inner_config.temporal_dim"));
     }
 
-    [TestCase("--num_difusion_steps=10", "unknown option --num_difusion_steps; did you mean 'num_diffusion_steps'?")]
+    [TestCase("--num_difusion_steps=10", "unknown option --num_difusion_steps; did you mean '--num_diffusion_steps'?")]
     [TestCase("--reader_config.max_token_lenght 5",
-        "unknown option --reader_config.max_token_lenght; did you mean 'max_token_length'?")]
-    [TestCase("--zebra=1", "unknown option --zebra")]
+        "unknown option --reader_config.max_token_lenght; did you mean '--max_token_length'?")]
+    [TestCase("--zebra=1", "unknown option --zebra; --help lists those that exist")]
     [TestCase("--batch_size", "--batch_size: expected a value")]
     [TestCase("--batch_size abc", "--batch_size: expected an integer, found 'abc'")]
     [TestCase("--batch_size 1.5", "--batch_size: expected an integer, found '1.5'")]

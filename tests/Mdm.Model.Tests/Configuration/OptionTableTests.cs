@@ -41,8 +41,8 @@ public sealed class OptionTableTests
         Assert.That(Table.Parse(["--count", "5"]).Options.NumImages, Is.EqualTo(5));
     }
 
-    [TestCase("--num-image=3", "unknown option --num-image; did you mean 'num-images'?")]
-    [TestCase("--batch-sizes=3", "unknown option --batch-sizes; did you mean 'batch_size'?")]
+    [TestCase("--num-image=3", "unknown option --num-image; did you mean '--num-images'?")]
+    [TestCase("--batch-sizes=3", "unknown option --batch-sizes; did you mean '--batch_size'?")]
     [TestCase("--num-images=many", "--num-images: expected an integer, found 'many'")]
     [TestCase("--num-images=0", "--num-images: expected at least 1, found 0")]
     [TestCase("--num-images", "--num-images: expected a value")]
@@ -53,7 +53,7 @@ public sealed class OptionTableTests
     public void AVerbWithoutConfigurationKnowsNoFields()
     {
         Assert.That(Assert.Throws<MdmException>(() => Bare.Parse(["--batch-size=3"]))!.Message,
-            Is.EqualTo("unknown option --batch-size"));
+            Is.EqualTo("unknown option --batch-size; --help lists those that exist"));
         Assert.That(Bare.Help(withConfig: true), Does.Not.Contain("batch_size"));
     }
 
