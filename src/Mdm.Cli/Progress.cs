@@ -5,14 +5,12 @@ namespace Mdm.Cli;
 /// <summary>Progress bars on standard error; nothing is drawn where it is not a terminal.</summary>
 internal static class Progress
 {
-    private static readonly IAnsiConsole s_console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
-
     /// <summary>Runs a job that reports its share done, 0..1, from any thread.</summary>
     public static T Bar<T>(string what, Func<Action<double>, T> job)
     {
         if (Console.IsErrorRedirected)
             return job(_ => { });
-        return s_console.Progress()
+        return AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) }).Progress()
             .HideCompleted(false)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>

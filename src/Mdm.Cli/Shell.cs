@@ -48,6 +48,11 @@ internal static class Shell
             Terminal.Error("interrupted");
             return Interrupted;
         }
+        catch (Exception e) when (e is OutOfMemoryException)
+        {
+            Terminal.Error("out of memory: try a smaller --batch-size, or --gradient-checkpointing when training");
+            return Failure;
+        }
         catch (Exception e) when (Environment.GetEnvironmentVariable("MDM_DEBUG") is not { Length: > 0 })
         {
             Terminal.Error($"{OneLine(e)} (a mistake in this program; MDM_DEBUG=1 shows where)");
@@ -57,7 +62,7 @@ internal static class Shell
 
     private static int Dispatch(string[] args)
     {
-        if (args.Length == 0 || args[0] is "--help" or "-h" or "help")
+        if (args.Length == 0 || (args[0] is "--help" or "-h" or "help" && args.Length == 1))
         {
             Console.WriteLine(Help());
             return Success;
@@ -69,6 +74,8 @@ internal static class Shell
             return Success;
         }
 
+        if (args[0] == "help")
+            args = [.. args[1..], "--help"];
         // The longest name first: "prepare shapes" before "prepare".
         foreach (Verb verb in Verbs.OrderByDescending(v => v.Name.Length))
         {
@@ -77,9 +84,28 @@ internal static class Shell
                 return verb.Run(args[words.Length..]);
         }
 
-        string typed = string.Join(' ', args.TakeWhile(a => !a.StartsWith('-')).Take(2));
-        string nearest = NearestName.Find(typed.Length > 0 ? typed : args[0], Verbs.Select(v => v.Name)) ?? "--help";
-        throw new MdmException($"'{(typed.Length > 0 ? typed : args[0])}' is not a command; did you mean 'mdm {nearest}'?");
+        throw UnknownVerb(args);
+    }
+
+    private static MdmException UnknownVerb(string[] args)
+    {
+        string first = args[0];
+        if (first.StartsWith('-'))
+        {
+            return new MdmException($"unknown option {first}; "
+                + (NearestName.Find(first.TrimStart('-'), ["help", "version"]) is { } option ? $"did you mean '--{option}'?"
+                    : "a command comes first, 'mdm --help' lists them"));
+        }
+
+        if (OriginalPrograms.CounterpartOf(first) is { } counterpart)
+            return new MdmException($"{first}: {counterpart}");
+        if (Verbs.FirstOrDefault(verb => verb.Name.StartsWith(first + " ", StringComparison.Ordinal)) is { } begun)
+            return new MdmException($"'{first}' is the beginning of a command; did you mean 'mdm {begun.Name}'?");
+        // One word or two, whichever comes near to a name.
+        string both = string.Join(' ', args.TakeWhile(word => !word.StartsWith('-')).Take(2));
+        string? nearest = NearestName.Find(both, Verbs.Select(v => v.Name)) ?? NearestName.Find(first, Verbs.Select(v => v.Name));
+        return new MdmException($"'{first}' is not a command; "
+            + (nearest != null ? $"did you mean 'mdm {nearest}'?" : "'mdm --help' lists them"));
     }
 
     public static string Version { get; } =

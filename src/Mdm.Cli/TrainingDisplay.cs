@@ -18,6 +18,7 @@ internal sealed class TrainingDisplay(TimeSpan? timeLimit) : ITrainingObserver
     /// <summary>Runs the trainer under this display.</summary>
     public TrainingResult Run(Trainer trainer, string folder, CancellationToken cancellation)
     {
+        _losses.AddRange(LossHistory.Read(folder, trainer.Progress.Step));
         TrainingResult result = Console.IsErrorRedirected
             ? trainer.Run(cancellation)
             : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) }).Progress()

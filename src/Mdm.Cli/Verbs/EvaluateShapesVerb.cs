@@ -54,7 +54,7 @@ internal static class EvaluateShapesVerb
         foreach (EvaluationRow row in evaluation.Rows.Where(row => row.Total > 0))
             table.AddRow(row.Group, row.Name, row.Correct.ToString(), row.Total.ToString(),
                 row.Share.ToString("P1", CultureInfo.InvariantCulture));
-        AnsiConsole.Write(table);
+        Terminal.Print(table);
         if (given.Options.Wrong)
             foreach (EvaluatedImage image in evaluation.Images.Where(image => !image.Correct))
                 Console.WriteLine($"{image.Path}: \"{image.Caption}\": {image.Error ?? string.Join("; ", image.Verdict!.Reasons)}");

@@ -36,27 +36,31 @@ internal static class GradcheckVerb
         if (given.Words.Count > 1)
             throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
         string? filter = given.Words.Count == 1 ? given.Words[0] : null;
-        IDevice device = Devices.Open(given.Options.Device);
-        var table = new Table().Border(TableBorder.Simple);
-        foreach (string title in (string[])["operation", "case", "error forward", "error backward", "verdict"])
-            table.AddColumn(new TableColumn(title) { NoWrap = title != "case" && title != "verdict" });
-        int cases = 0, failures = 0;
-        foreach (GradientCheck.Row row in GradientCheck.Run(device, filter))
-        {
-            cases++;
-            failures += row.Passed ? 0 : 1;
-            if (!row.Passed || !given.Options.Quiet)
-                table.AddRow(Markup.Escape(row.Operation), Markup.Escape(row.Case), Error(row.ForwardError), Error(row.BackwardError),
-                    row.Passed ? "ok" : $"[red]{Markup.Escape(row.Verdict)}[/]");
-        }
-
-        if (cases == 0)
+        IDevice device = Devices.Open(given.Options.Device == "auto" ? "cpu" : given.Options.Device);
+        GradientCheck.Row[] rows = GradientCheck.Run(device, filter).ToArray();
+        if (rows.Length == 0)
             throw new MdmException($"gradcheck: no operation or case contains '{filter}'");
-        if (table.Rows.Count > 0)
-            AnsiConsole.Write(table);
-        Console.WriteLine($"{device.Description}: {cases - failures} of {cases} cases are right");
-        return failures == 0 ? Shell.Success : Shell.Failure;
+        return Report(rows, device.Description, given.Options.Quiet);
     }
 
-    private static string Error(double value) => double.IsNaN(value) ? "-" : value.ToString("E1", CultureInfo.InvariantCulture);
+    /// <summary>Prints the table and a summary; the exit code says whether all cases are right.</summary>
+    internal static int Report(IReadOnlyList<GradientCheck.Row> rows, string device, bool quiet)
+    {
+        var table = new Table().Border(TableBorder.Simple);
+        foreach (string title in (string[])["operation", "case", "error\nforward", "error\nbackward", "verdict"])
+            table.AddColumn(new TableColumn(title) { NoWrap = title.StartsWith("error", StringComparison.Ordinal) });
+        foreach (GradientCheck.Row row in rows.Where(row => !row.Passed || !quiet))
+        {
+            table.AddRow(Markup.Escape(row.Operation), Markup.Escape(row.Case), Error(row.ForwardError), Error(row.BackwardError),
+                row.Passed ? "ok" : $"[red]{Markup.Escape(row.Verdict)}[/]");
+        }
+
+        if (table.Rows.Count > 0)
+            Terminal.Print(table);
+        int right = rows.Count(row => row.Passed);
+        Console.WriteLine($"{device}: {right} of {rows.Count} cases are right");
+        return right == rows.Count ? Shell.Success : Shell.Failure;
+    }
+
+    private static string Error(double value) => double.IsNaN(value) ? "-" : value.ToString("0.0e-0", CultureInfo.InvariantCulture);
 }

@@ -95,7 +95,7 @@ internal static class InspectVerb
         else
             foreach (var part in parameters.GroupBy(p => PartOf(p.Name)))
                 table.AddRow(Markup.Escape(part.Key), part.Count().ToString(), Number(part.Sum(p => Count(p.Shape))));
-        AnsiConsole.Write(table);
+        Terminal.Print(table);
     }
 
     /// <summary>down_blocks.0.resnets.1.conv1.weight is a part of down_blocks.0, in whichever nested network.</summary>

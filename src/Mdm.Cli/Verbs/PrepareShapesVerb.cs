@@ -42,7 +42,7 @@ internal static class PrepareShapesVerb
         if (given.Words.Count != 1)
             throw new MdmException($"prepare shapes: {given.Words.Count} folders given, expected one");
         Options options = given.Options;
-        using CancellationTokenSource interruption = Terminal.Interruption();
+        using var interruption = new Interruption("interrupted: finishing this step");
         var dataset = new ShapesDatasetOptions
         {
             Count = options.Count,

@@ -12,12 +12,13 @@ namespace Mdm.Cli.Verbs;
 internal static class QuickstartVerb
 {
     private const string ConfigResource = "quickstart.yaml";
-    private const int Images = 20000, ValidationImages = 200, HeldOutPrompts = 16;
+    private const int ValidationImages = 200, HeldOutPrompts = 16;
     private const double HoldOut = 0.1;
+    private const string ExamplePrompt = "a large red circle above a small blue square";
 
     private static readonly OptionTable<Options> s_options = new("mdm quickstart [options]",
         "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of combinations "
-        + "that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true);
+        + "that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "threads");
 
     public static Verb Verb { get; } = new("quickstart", "trains and samples a small model within minutes", Run);
 
@@ -25,6 +26,9 @@ internal static class QuickstartVerb
     {
         [Setting("Minutes of training", Min = 0)]
         public double Minutes { get; set; } = 3.5;
+
+        [Setting("Training images to draw", Min = 1)]
+        public int Images { get; set; } = 20000;
 
         [Setting("Seed of data, weights and samples", Min = 0)]
         public long Seed { get; set; } = 1;
@@ -46,46 +50,69 @@ internal static class QuickstartVerb
             throw new MdmException($"quickstart: '{given.Words[0]}' is no option; options begin with --");
         if (given.Options.Minutes <= 0)
             throw new MdmException($"--minutes: found {given.Options.Minutes}, expected more than 0");
-        (Options options, string folder) = (given.Options, given.Options.OutputDir);
-        using CancellationTokenSource interruption = Terminal.Interruption();
-        ShapesDatasetFiles data = Draw(options, Path.Combine(folder, "data"), interruption.Token);
+        using var interruption = new Interruption("interrupted: finishing this step and saving");
+        try
+        {
+            return Run(given, interruption.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            Console.WriteLine("interrupted: the same command goes on");
+            return Shell.Interrupted;
+        }
+    }
+
+    private static int Run(VerbArguments<Options> given, CancellationToken cancellation)
+    {
+        ShapesDatasetFiles data = Draw(given.Options, cancellation);
         ProgramConfig config = Configure(given, data);
         ConfigValidator.Validate(config);
         IDevice device = DeviceChoice.Open(config);
-        TimeSpan limit = TimeSpan.FromMinutes(options.Minutes);
-        bool resume = File.Exists(Path.Combine(config.OutputDir, TrainingState.FileName));
-        if (resume)
-            Terminal.Note($"going on from {config.OutputDir} (give another --output-dir to start afresh)");
-        var display = new TrainingDisplay(limit);
-        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
-        Terminal.Note($"{config.UnetConfig.ModelName}: {trainer.Network.Store.ParameterCount / 1e6:F2} million parameters on {device.Description}");
-        TrainingResult result = display.Run(trainer, config.OutputDir, interruption.Token);
+        TrainingResult result = Train(config, device, TimeSpan.FromMinutes(given.Options.Minutes), cancellation);
         if (result.Reason == StopReason.Cancelled)
         {
             Console.WriteLine($"interrupted at step {result.Steps}: the same command goes on, and this draws with what was learnt:");
-            Console.WriteLine($"  mdm sample --model-file {result.Checkpoint} \"a large red circle above a small blue square\"");
+            Console.WriteLine($"  {Terminal.Command} sample --model-file {result.Checkpoint} \"{ExamplePrompt}\"");
             return Shell.Interrupted;
         }
 
-        SamplingResult samples = Sample(config, result.Checkpoint, device, interruption.Token);
-        Console.WriteLine($"checkpoint  {result.Checkpoint} ({result.Steps} steps, loss {result.Running.Average.ToString("F4", CultureInfo.InvariantCulture)})");
+        SamplingResult samples = Sample(config, result.Checkpoint, device, cancellation);
+        string loss = result.Running.Average.ToString("F4", CultureInfo.InvariantCulture);
+        Console.WriteLine($"checkpoint  {result.Checkpoint} ({result.Steps} steps, loss {loss})");
         Console.WriteLine($"loss curve  {Path.Combine(config.OutputDir, TrainingDisplay.CurveFile)}");
         Console.WriteLine($"grid        {samples.Grid}");
         Console.WriteLine($"gallery     {samples.Page}");
+        Console.WriteLine($"draw more   {Terminal.Command} sample --model-file {result.Checkpoint} \"{ExamplePrompt}\"");
         return samples.Complete ? Shell.Success : Shell.Interrupted;
     }
 
-    private static ShapesDatasetFiles Draw(Options options, string folder, CancellationToken cancellation)
+    private static ShapesDatasetFiles Draw(Options options, CancellationToken cancellation)
     {
         var dataset = new ShapesDatasetOptions
         {
-            Count = Images,
+            Count = options.Images,
             ValidationCount = ValidationImages,
             Seed = (ulong)options.Seed,
             Scenes = new ShapeOptions { HoldOut = HoldOut },
         };
-        return Progress.Bar($"drawing {Images} images", report => ShapesDataset.Write(folder, dataset,
-            (done, all) => report((double)done / all), cancellation));
+        return Progress.Bar($"drawing {options.Images} images", report => ShapesDataset.Write(
+            Path.Combine(options.OutputDir, "data"), dataset, (done, all) => report((double)done / all), cancellation));
+    }
+
+    private static TrainingResult Train(ProgramConfig config, IDevice device, TimeSpan limit, CancellationToken cancellation)
+    {
+        bool resume = File.Exists(Path.Combine(config.OutputDir, TrainingState.FileName));
+        var display = new TrainingDisplay(limit);
+        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
+        double millions = trainer.Network.Store.ParameterCount / 1e6;
+        Terminal.Note(string.Create(CultureInfo.InvariantCulture,
+            $"{config.UnetConfig.ModelName}: {millions:F2} million parameters on {device.Description}"));
+        string trained = trainer.Progress.Elapsed.TotalMinutes.ToString("F1", CultureInfo.InvariantCulture);
+        if (resume && trainer.Progress.Elapsed >= limit)
+            Terminal.Note($"{config.OutputDir} has been trained for {trained} minutes already; a larger --minutes trains on");
+        else if (resume)
+            Terminal.Note($"going on from {config.OutputDir} at {trained} minutes (another --output-dir starts afresh)");
+        return display.Run(trainer, config.OutputDir, cancellation);
     }
 
     /// <summary>The built-in configuration, then what was typed.</summary>

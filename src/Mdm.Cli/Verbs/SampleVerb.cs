@@ -1,8 +1,7 @@
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
-using Mdm.Model.Data;
 using Mdm.Model.Sampling;
-using Mdm.Tensors;
+using Mdm.Model.Text;
 
 namespace Mdm.Cli.Verbs;
 
@@ -10,7 +9,9 @@ internal static class SampleVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm sample [options] [PROMPT ...]",
         "Draws a picture for every prompt: PNGs, a grid, lst.json and index.html. Without --model-file the small model of shapes "
-        + "that comes with the program draws. Settings not given are those in the config.yaml beside the checkpoint.", takesConfig: true);
+        + "that comes with the program draws. Settings not given are those in the config.yaml beside the checkpoint.", takesConfig: true,
+        "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",
+        "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device");
 
     public static Verb Verb { get; } = new("sample", "draws pictures for prompts", Run);
 
@@ -42,10 +43,10 @@ internal static class SampleVerb
         }
 
         ProgramConfig config = Load(given, out string checkpoint);
-        IReadOnlyList<SamplingTask> tasks = Tasks(given, config);
         IDevice device = DeviceChoice.Open(config);
-        using CancellationTokenSource interruption = Terminal.Interruption();
+        using var interruption = new Interruption("interrupted: finishing this step");
         using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
+        IReadOnlyList<SamplingTask> tasks = Tasks(given, config, model.Captions);
         SamplingOptions options = SamplingSettings.From(config) with
         {
             Threshold = SamplingSettings.Threshold(given.Options.Threshold),
@@ -54,7 +55,8 @@ internal static class SampleVerb
         var job = new SamplingJob(model, options, Terminal.Warn);
         SamplingResult result = Progress.Bar("sampling",
             report => job.Run(tasks, done => report(done / tasks.Count), interruption.Token));
-        Console.WriteLine($"{result.Items.Count} pictures, seed {options.Seed}");
+        string missing = result.Complete ? "" : $" of {tasks.Count}, interrupted";
+        Console.WriteLine($"{result.Items.Count} pictures{missing}, seed {options.Seed}");
         Console.WriteLine($"grid     {result.Grid}");
         Console.WriteLine($"gallery  {result.Page}");
         return result.Complete ? Shell.Success : Shell.Interrupted;
@@ -67,6 +69,8 @@ internal static class SampleVerb
         checkpoint = ConfigLoader.Load(path, given.ConfigOverrides, _ => { }).ModelFile;
         if (checkpoint.Length == 0)
             checkpoint = ShippedModel.Find();
+        if (!File.Exists(checkpoint))
+            throw new MdmException($"there is no checkpoint {checkpoint}");
         string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(checkpoint))!, Model.Training.CheckpointWriter.ConfigFile);
         if (path == null && File.Exists(beside))
             path = beside;
@@ -77,15 +81,30 @@ internal static class SampleVerb
         return config;
     }
 
-    private static IReadOnlyList<SamplingTask> Tasks(VerbArguments<Options> given, ProgramConfig config)
+    private static IReadOnlyList<SamplingTask> Tasks(VerbArguments<Options> given, ProgramConfig config, CaptionTokenizer? captions)
     {
+        foreach (string prompt in given.Words)
+            RequireMeaning(prompt, captions);
         var tasks = new List<SamplingTask>(given.Words.Select(prompt => new SamplingTask(prompt)));
         if (given.Options.PromptsFile.Length > 0)
             tasks.AddRange(PromptList.Read(given.Options.PromptsFile).Select(prompt => new SamplingTask(prompt)));
         if (config.TestFileList.Length > 0)
             tasks.AddRange(ValidationCaptions.Read(config, Terminal.Warn));
+        if (tasks.Count == 0 && captions == null)
+            tasks.Add(new SamplingTask(""));
         if (tasks.Count == 0)
             throw new MdmException("no prompt is given: write one behind 'mdm sample', or use --prompts-file or --test-file-list");
         return tasks.SelectMany(task => Enumerable.Repeat(task, given.Options.Count)).ToArray();
+    }
+
+    // One bad caption among thousands in a file is drawn with a warning; one that somebody has just typed is a mistake.
+    private static void RequireMeaning(string prompt, CaptionTokenizer? captions)
+    {
+        if (string.IsNullOrWhiteSpace(prompt))
+            throw new MdmException("a prompt is empty, expected what the picture should show");
+        if (captions == null)
+            Terminal.Warn("this network was trained without text and draws whatever it likes");
+        else if (captions.IsUnknown(prompt))
+            throw new MdmException($"no part of the prompt '{CaptionTokenizer.Start(prompt)}' is in the model's vocabulary");
     }
 }

@@ -9,7 +9,9 @@ internal static class TrainVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm train [options] --config-path FILE",
         "Trains a network on a data set of tar archives and TSV tables. Checkpoints, the log and the state for --resume go to "
-        + "--output-dir. Ctrl-C saves and stops.", takesConfig: true);
+        + "--output-dir. Ctrl-C saves and stops.", takesConfig: true,
+        "file_list", "output_dir", "vocab_file", "pretrained_vision_file", "num_training_steps", "warmup_steps", "batch_size", "lr",
+        "save_freq", "log_freq", "seed", "device");
 
     public static Verb Verb { get; } = new("train", "trains a network", Run);
 
@@ -39,9 +41,10 @@ internal static class TrainVerb
         ProgramConfig config = ConfigLoader.Load(
             given.Options.ConfigPath.Length > 0 ? given.Options.ConfigPath : null, given.ConfigOverrides, Terminal.Warn);
         ConfigValidator.Validate(config);
+        RequirePlaces(config);
         IDevice device = DeviceChoice.Open(config);
         TimeSpan? limit = given.Options.Minutes > 0 ? TimeSpan.FromMinutes(given.Options.Minutes) : null;
-        using CancellationTokenSource interruption = Terminal.Interruption();
+        using var interruption = new Interruption("interrupted: finishing this step and saving");
         TrainingResult result = Train(config, device, given.Options.Resume, limit, interruption.Token);
         Console.WriteLine($"checkpoint  {result.Checkpoint}");
         Console.WriteLine($"loss curve  {Path.Combine(config.OutputDir, TrainingDisplay.CurveFile)}");
@@ -51,9 +54,20 @@ internal static class TrainVerb
         return result.Reason == StopReason.Cancelled ? Shell.Interrupted : Shell.Success;
     }
 
+    private static void RequirePlaces(ProgramConfig config)
+    {
+        if (config.FileList.Length == 0)
+            throw new MdmException("file_list is not set: name the training data's index with --file-list or in --config-path");
+        if (config.OutputDir.Length == 0)
+            throw new MdmException("output_dir is not set: name a folder with --output-dir or in --config-path");
+    }
+
     private static TrainingResult Train(
         ProgramConfig config, IDevice device, bool resume, TimeSpan? limit, CancellationToken cancellation)
     {
+        string state = Path.Combine(config.OutputDir, TrainingState.FileName);
+        if (!resume && File.Exists(state))
+            Terminal.Warn($"{state} is of an earlier run, which this one replaces; --resume would go on from it");
         var display = new TrainingDisplay(limit);
         using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
         return display.Run(trainer, config.OutputDir, cancellation);
