@@ -58,14 +58,14 @@ internal sealed class TinyDataset : IDisposable
 
     public DatasetOptions Options(
         int batch, int epochs = 1, int readers = 2, ulong seed = 1, int buffer = 1000, int side = 8) => new()
-    {
-        FileList = Index,
-        Reader = new ReaderConfig { ImageSize = side, NumReaders = readers, ShuffleBufferSize = buffer, ReaderBufferSize = 4 },
-        BatchSize = batch,
-        Seed = seed,
-        Epochs = epochs,
-        DropIncomplete = false,
-    };
+        {
+            FileList = Index,
+            Reader = new ReaderConfig { ImageSize = side, NumReaders = readers, ShuffleBufferSize = buffer, ReaderBufferSize = 4 },
+            BatchSize = batch,
+            Seed = seed,
+            Epochs = epochs,
+            DropIncomplete = false,
+        };
 
     public void Dispose() => _folder.Delete(recursive: true);
 }
