@@ -8,11 +8,42 @@ internal static class Terminal
     /// <summary>A file or a pipe has no width of its own: nothing is broken there that a person may search for.</summary>
     private const int RedirectedWidth = 200;
 
-    public static void Error(string message) => Console.Error.WriteLine($"mdm: {message}");
+    private static IAnsiConsole? s_drawing;
 
-    public static void Warn(string message) => Console.Error.WriteLine($"mdm: warning: {message}");
+    public static void Error(string message) => Note($"mdm: {message}");
 
-    public static void Note(string message) => Console.Error.WriteLine(message);
+    public static void Warn(string message) => Note($"mdm: warning: {message}");
+
+    public static void Note(string message)
+    {
+        // What is written past the console that draws a bar ends up in the middle of it.
+        if (s_drawing is { } console)
+            console.WriteLine(message);
+        else
+            Console.Error.WriteLine(message);
+    }
+
+    /// <summary>Runs a job under a progress bar on standard error, which must be a terminal.</summary>
+    /// <param name="what">The words before the bar, until the job changes them.</param>
+    /// <param name="job">Moves the bar (0..100), from any thread.</param>
+    /// <param name="columns">What stands in the line.</param>
+    public static T Draw<T>(string what, Func<ProgressTask, T> job, params ProgressColumn[] columns)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        try
+        {
+            return console.Progress().Columns(columns).Start(context =>
+            {
+                ProgressTask task = context.AddTask(Markup.Escape(what));
+                s_drawing = console;
+                return job(task);
+            });
+        }
+        finally
+        {
+            s_drawing = null;
+        }
+    }
 
     /// <summary>Prints a table to standard output.</summary>
     public static void Print(Table table)

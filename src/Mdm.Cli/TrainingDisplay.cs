@@ -21,13 +21,11 @@ internal sealed class TrainingDisplay(TimeSpan? timeLimit) : ITrainingObserver
         _losses.AddRange(LossHistory.Read(folder, trainer.Progress.Step));
         TrainingResult result = Console.IsErrorRedirected
             ? trainer.Run(cancellation)
-            : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) }).Progress()
-                .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
-                .Start(context =>
-                {
-                    _bar = context.AddTask("training");
-                    return trainer.Run(cancellation);
-                });
+            : Terminal.Draw("training", bar =>
+            {
+                _bar = bar;
+                return trainer.Run(cancellation);
+            }, new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn());
         AtomicFile.WriteText(Path.Combine(folder, CurveFile), LossCurve.Svg(_losses));
         return result;
     }

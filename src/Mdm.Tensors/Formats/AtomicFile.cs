@@ -23,8 +23,10 @@ public static class AtomicFile
 
             File.Move(temporary, full, overwrite: true);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException
+            or ArgumentOutOfRangeException { ParamName: "value" })
         {
+            // The last kind is how .NET says that a file would be larger than the file system or the user's limit allows.
             Remove(temporary);
             throw new MdmException($"cannot write {path}: {e.Message}", e);
         }
