@@ -24,6 +24,9 @@ internal struct SceneRandom(ulong seed, ulong stream, ulong index)
     /// <summary>Uniform in [least, most).</summary>
     public double Between(double least, double most) => least + ((most - least) * Uniform());
 
+    /// <summary>A number within <paramref name="most"/> of zero.</summary>
+    public double About(double most) => Between(-most, most);
+
     /// <summary>One of 0 ... count-1.</summary>
     public int Below(int count) => (int)(Uniform() * count);
 

@@ -90,15 +90,16 @@ public sealed class ShapeGenerator
     /// <summary>Puts a description on the canvas, with the jitter that the words allow.</summary>
     /// <param name="scene">What to draw.</param>
     /// <param name="seed">Chooses places, extents and shades.</param>
-    public static ShapeScene Place(SceneDescription scene, ulong seed)
+    /// <param name="jitter">As <see cref="ShapeOptions.Jitter"/>.</param>
+    public static ShapeScene Place(SceneDescription scene, ulong seed, double jitter = 1)
     {
         var random = new SceneRandom(seed, Training, 0);
-        return Place(scene, ref random);
+        return Place(scene, jitter, ref random);
     }
 
     private ShapeSample Finish(SceneDescription scene, ref SceneRandom random)
     {
-        ShapeScene placed = Place(scene, ref random);
+        ShapeScene placed = Place(scene, Options.Jitter, ref random);
         int variant = Options.VariedCaptions ? random.Below(CaptionWriter.Variants) : 0;
         return new ShapeSample(placed, CaptionWriter.Write(scene, variant));
     }
@@ -151,40 +152,39 @@ public sealed class ShapeGenerator
         return values[random.Below(values.Length)];
     }
 
-    private static ShapeScene Place(SceneDescription scene, ref SceneRandom random)
+    private static ShapeScene Place(SceneDescription scene, double jitter, ref SceneRandom random)
     {
-        double grey = ShapeWorld.Grey(scene.Background) + random.Between(-GreyJitter, GreyJitter);
-        byte level = Level(grey);
+        byte level = Level(ShapeWorld.Grey(scene.Background) + random.About(jitter * GreyJitter));
         var background = new Rgb(level, level, level);
         if (scene.Second == null)
         {
-            double jitterX = random.Between(-SingleJitter, SingleJitter), jitterY = random.Between(-SingleJitter, SingleJitter);
-            return new ShapeScene(scene, [Place(scene.First, 0.5 + jitterX, 0.5 + jitterY, ref random)], background);
+            double x = 0.5 + random.About(jitter * SingleJitter), y = 0.5 + random.About(jitter * SingleJitter);
+            return new ShapeScene(scene, [Place(scene.First, x, y, jitter, ref random)], background);
         }
 
         ShapeRelation relation = scene.Relation!.Value;
-        double along = random.Between(-AlongJitter, AlongJitter);
+        double along = random.About(jitter * AlongJitter);
         bool firstIsNear = relation is ShapeRelation.Above or ShapeRelation.LeftOf;
         bool vertical = relation is ShapeRelation.Above or ShapeRelation.Below;
-        PlacedShape first = PlaceOnAxis(scene.First, (firstIsNear ? Near : Far) + along, vertical, ref random);
-        PlacedShape second = PlaceOnAxis(scene.Second, (firstIsNear ? Far : Near) + along, vertical, ref random);
+        PlacedShape first = PlaceOnAxis(scene.First, (firstIsNear ? Near : Far) + along, vertical, jitter, ref random);
+        PlacedShape second = PlaceOnAxis(scene.Second, (firstIsNear ? Far : Near) + along, vertical, jitter, ref random);
         return new ShapeScene(scene, [first, second], background);
     }
 
-    private static PlacedShape PlaceOnAxis(ShapeWords words, double along, bool vertical, ref SceneRandom random)
+    private static PlacedShape PlaceOnAxis(ShapeWords words, double along, bool vertical, double jitter, ref SceneRandom random)
     {
-        double across = 0.5 + random.Between(-AcrossJitter, AcrossJitter);
-        return vertical ? Place(words, across, along, ref random) : Place(words, along, across, ref random);
+        double across = 0.5 + random.About(jitter * AcrossJitter);
+        return vertical ? Place(words, across, along, jitter, ref random) : Place(words, along, across, jitter, ref random);
     }
 
-    private static PlacedShape Place(ShapeWords words, double x, double y, ref SceneRandom random)
+    private static PlacedShape Place(ShapeWords words, double x, double y, double jitter, ref SceneRandom random)
     {
         (double least, double most) = ShapeWorld.Extents(words.Size);
-        double extent = random.Between(least, most);
+        double extent = (least + most) / 2 + random.About(jitter * (most - least) / 2);
         Rgb fill = ShapeWorld.Fill(words.Colour);
-        byte r = Level(fill.R + random.Between(-FillJitter, FillJitter));
-        byte g = Level(fill.G + random.Between(-FillJitter, FillJitter));
-        byte b = Level(fill.B + random.Between(-FillJitter, FillJitter));
+        byte r = Level(fill.R + random.About(jitter * FillJitter));
+        byte g = Level(fill.G + random.About(jitter * FillJitter));
+        byte b = Level(fill.B + random.About(jitter * FillJitter));
         return new PlacedShape(words, x, y, extent, new Rgb(r, g, b));
     }
 

@@ -20,6 +20,10 @@ public sealed record ShapeOptions
     /// <summary>Whether captions say the same thing in several ways; false keeps to the plain form.</summary>
     public bool VariedCaptions { get; init; } = true;
 
+    /// <summary>How far places, extents and shades vary, as a share of what the words allow: 0 draws every caption always alike,
+    /// which is learnt soonest.</summary>
+    public double Jitter { get; init; } = 1;
+
     /// <exception cref="MdmException">A share is out of its range.</exception>
     public void Check()
     {
@@ -27,6 +31,7 @@ public sealed record ShapeOptions
         Check("share of two-shape scenes", Pairs, 1);
         Check("share of said sizes", SaidSizes, 1);
         Check("share of said backgrounds", SaidBackgrounds, 1);
+        Check("jitter", Jitter, 1);
     }
 
     private static void Check(string name, double value, double most)
