@@ -28,6 +28,18 @@ internal static class PrepareShapesVerb
 
         [Setting("Share of the combinations kept out of the training images", Min = 0, Max = 0.5)]
         public double HoldOut { get; set; } = 0.1;
+
+        [Setting("Share of the scenes with two shapes", Min = 0, Max = 1)]
+        public double Pairs { get; set; } = 0.5;
+
+        [Setting("How far places and extents vary; 0: a caption is always drawn alike", Min = 0, Max = 1)]
+        public double Jitter { get; set; } = 1;
+
+        [Setting("Kinds of shapes: circle, square, triangle, diamond", Placeholder = "LIST")]
+        public string Kinds { get; set; } = "circle,square,triangle,diamond";
+
+        [Setting("Captions in one plain form only")]
+        public bool PlainCaptions { get; set; }
     }
 
     private static int Run(string[] args)
@@ -49,7 +61,14 @@ internal static class PrepareShapesVerb
             ValidationCount = options.ValidationCount,
             ImageSize = options.Size,
             Seed = (ulong)options.Seed,
-            Scenes = new ShapeOptions { HoldOut = options.HoldOut },
+            Scenes = new ShapeOptions
+            {
+                HoldOut = options.HoldOut,
+                Pairs = options.Pairs,
+                Jitter = options.Jitter,
+                Kinds = Kinds(options.Kinds),
+                VariedCaptions = !options.PlainCaptions,
+            },
         };
         ShapesDatasetFiles files = Progress.Bar("drawing", report => ShapesDataset.Write(given.Words[0], dataset,
             (done, all) => report((double)done / all), interruption.Token));
@@ -57,5 +76,13 @@ internal static class PrepareShapesVerb
         Console.WriteLine($"validation index  {files.ValidationIndex} ({options.ValidationCount} images)");
         Console.WriteLine($"vocabulary        {files.Vocabulary}");
         return Shell.Success;
+    }
+
+    private static ShapeKind[] Kinds(string list)
+    {
+        string[] names = list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return Array.ConvertAll(names, name => Enum.TryParse(name, ignoreCase: true, out ShapeKind kind) && Enum.IsDefined(kind)
+            ? kind
+            : throw new MdmException($"--kinds: found '{name}', expected {string.Join(", ", Enum.GetNames<ShapeKind>()).ToLowerInvariant()}"));
     }
 }

@@ -20,6 +20,8 @@ public sealed class ShapeGenerator
     /// <summary>Colours vary by so many levels about the word's own.</summary>
     private const double FillJitter = 6, GreyJitter = 3;
 
+    private const int MostAttempts = 10000;
+
     private readonly ulong _seed;
 
     /// <exception cref="MdmException">An option is out of its range.</exception>
@@ -118,6 +120,18 @@ public sealed class ShapeGenerator
 
     private SceneDescription DescribeHeldOut(ref SceneRandom random)
     {
+        for (int attempt = 0; attempt < MostAttempts; attempt++)
+        {
+            SceneDescription scene = AnyHeldOut(ref random);
+            if (scene.Shapes.All(shape => Options.Kinds.Contains(shape.Kind)))
+                return scene;
+        }
+
+        throw new MdmException($"shapes: no held-out combination consists of {string.Join(", ", Options.Kinds)}; allow more kinds");
+    }
+
+    private SceneDescription AnyHeldOut(ref SceneRandom random)
+    {
         if (!random.Chance(Options.Pairs))
         {
             ShapeWords single = HeldOut.SingleAt(random.Below(HeldOut.SingleCount));
@@ -133,7 +147,7 @@ public sealed class ShapeGenerator
     }
 
     private ShapeWords RandomShape(ref SceneRandom random) =>
-        new(RandomSize(ref random), Any<ShapeColour>(ref random), Any<ShapeKind>(ref random));
+        new(RandomSize(ref random), Any<ShapeColour>(ref random), Options.Kinds[random.Below(Options.Kinds.Count)]);
 
     private ShapeSize RandomSize(ref SceneRandom random)
     {

@@ -24,9 +24,14 @@ public sealed record ShapeOptions
     /// which is learnt soonest.</summary>
     public double Jitter { get; init; } = 1;
 
-    /// <exception cref="MdmException">A share is out of its range.</exception>
+    /// <summary>The kinds that occur.</summary>
+    public IReadOnlyList<ShapeKind> Kinds { get; init; } = Enum.GetValues<ShapeKind>();
+
+    /// <exception cref="MdmException">A share is out of its range, or there is no kind.</exception>
     public void Check()
     {
+        if (Kinds.Count == 0)
+            throw new MdmException("shapes: no kind is given; name at least one");
         Check("hold-out share", HoldOut, HeldOutCombinations.MostShare);
         Check("share of two-shape scenes", Pairs, 1);
         Check("share of said sizes", SaidSizes, 1);
