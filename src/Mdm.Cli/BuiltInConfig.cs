@@ -10,6 +10,8 @@ internal static class BuiltInConfig
     public static string Path(string name)
     {
         string path = System.IO.Path.Combine(AppContext.BaseDirectory, "configs", name);
-        return File.Exists(path) ? path : throw new MdmException($"{path} is missing: the program was copied without its configs folder");
+        return File.Exists(path)
+            ? path
+            : throw new MdmException($"{path} is missing: the program was copied without its configs folder");
     }
 }

@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Mdm.Cli;
 
-/// <summary>Turns the first Ctrl-C, or the first request to end (SIGTERM), into a cancelled token, so that work can be saved; the
-/// second one ends the program at once.</summary>
+/// <summary>Turns the first Ctrl-C, or the first request to end (SIGTERM), into a cancelled token, so that work can be
+/// saved; the second one ends the program at once.</summary>
 internal sealed class Interruption : IDisposable
 {
     private readonly CancellationTokenSource _source = new();
@@ -14,7 +14,11 @@ internal sealed class Interruption : IDisposable
     public Interruption(string announcement)
     {
         _announcement = announcement;
-        _registrations = [.. new[] { PosixSignal.SIGINT, PosixSignal.SIGTERM }.Select(signal => PosixSignalRegistration.Create(signal, Handle))];
+        _registrations =
+        [
+            PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle),
+            PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle),
+        ];
     }
 
     public CancellationToken Token => _source.Token;

@@ -103,13 +103,14 @@ internal static class Shell
             return new MdmException($"'{first}' is the beginning of a command; did you mean 'mdm {begun.Name}'?");
         // One word or two, whichever comes near to a name.
         string both = string.Join(' ', args.TakeWhile(word => !word.StartsWith('-')).Take(2));
-        string? nearest = NearestName.Find(both, Verbs.Select(v => v.Name)) ?? NearestName.Find(first, Verbs.Select(v => v.Name));
+        IEnumerable<string> names = Verbs.Select(verb => verb.Name);
+        string? nearest = NearestName.Find(both, names) ?? NearestName.Find(first, names);
         return new MdmException($"'{first}' is not a command; "
             + (nearest != null ? $"did you mean 'mdm {nearest}'?" : "'mdm --help' lists them"));
     }
 
-    public static string Version { get; } =
-        typeof(Shell).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
+    public static string Version { get; } = typeof(Shell).Assembly
+        .GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
 
     private static string Help()
     {

@@ -35,7 +35,8 @@ internal sealed class TrainingDisplay(TimeSpan? timeLimit) : ITrainingObserver
         if (!report.Skipped)
             _losses.Add((report.Step, report.Loss));
         string line = string.Create(CultureInfo.InvariantCulture,
-            $"step {report.Step,6}  loss {report.Running.Average:F4}  {report.ImagesPerSecond,6:F1} images/s  {Left(report.Left)} left");
+            $"step {report.Step,6}  loss {report.Running.Average:F4}  {report.ImagesPerSecond,6:F1} images/s  ")
+            + $"{Left(report.Left)} left";
         if (_bar != null)
         {
             _bar.Description = line;
@@ -56,5 +57,7 @@ internal sealed class TrainingDisplay(TimeSpan? timeLimit) : ITrainingObserver
     public void Warning(string message) => Terminal.Warn(message);
 
     private static string Left(TimeSpan left) =>
-        left.TotalHours >= 1 ? $"{(int)left.TotalHours}:{left.Minutes:D2}:{left.Seconds:D2}" : $"{left.Minutes}:{left.Seconds:D2}";
+        left.TotalHours >= 1
+            ? $"{(int)left.TotalHours}:{left.Minutes:D2}:{left.Seconds:D2}"
+            : $"{left.Minutes}:{left.Seconds:D2}";
 }

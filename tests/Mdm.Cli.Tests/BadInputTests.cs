@@ -92,7 +92,8 @@ public sealed class BadInputTests
     [TestCase("--test-file-list=nosuch.tsv", "nosuch.tsv")]
     [TestCase("--cfg-weight=2", "no prompt is given")]
     [TestCase("a circle|--model-file=nosuch.pth", "there is no checkpoint nosuch.pth")]
-    [TestCase("a circle|--unet_config.resolution_channels=16,16", "does not fit the configuration", "conv_in.weight: found [8, 3, 3, 3], expected [16, 3, 3, 3]")]
+    [TestCase("a circle|--unet_config.resolution_channels=16,16", "does not fit the configuration",
+        "conv_in.weight: found [8, 3, 3, 3], expected [16, 3, 3, 3]")]
     [TestCase("a circle|--unet_config.inner_config.num_lm_head_layers=2", "parameters are missing (inner_unet.lm_head.1")]
     public void SampleRefuses(string options, params string[] words) => Tiny.Sample(options.Split('|')).Refused(words);
 
@@ -123,11 +124,16 @@ public sealed class BadInputTests
                 damaged = bytes[..(int)(bytes.Length * (long)i / 8)];
             else
                 // The description of the tensors, at the beginning or the end, is hit as often as the numbers.
-                damaged[(i % 3) switch { 0 => random.Next(400), 1 => bytes.Length - 1 - random.Next(4000), _ => random.Next(bytes.Length) }]
-                    ^= (byte)(1 << random.Next(8));
+                damaged[(i % 3) switch
+                {
+                    0 => random.Next(400),
+                    1 => bytes.Length - 1 - random.Next(4000),
+                    _ => random.Next(bytes.Length),
+                }] ^= (byte)(1 << random.Next(8));
             string path = Tiny.Write(name, damaged);
             string config = Path.Combine(Tiny.Root, "model", "config.yaml");
-            CliResult result = Cli.Run("sample", "--model-file", path, "--config-path", config, "--sample-dir", Tiny.Folder(), "a circle");
+            CliResult result = Cli.Run(
+                "sample", "--model-file", path, "--config-path", config, "--sample-dir", Tiny.Folder(), "a circle");
             if (i < 8 || result.Code != 0)
                 result.Refused(Path.GetFileNameWithoutExtension(name));
             CliResult inspected = Cli.Run("inspect", path);
@@ -181,12 +187,14 @@ public sealed class BadInputTests
         }
 
         var table = new StringBuilder("tar\tfile\tcaption\n");
-        foreach (string file in (string[])["good.png", "good.png", "good.png", $"noise.{kind}", $"empty.{kind}", "cut.png", "missing.png", "../../x.png"])
+        string[] broken = [$"noise.{kind}", $"empty.{kind}", "cut.png", "missing.png", "../../x.png"];
+        foreach (string file in (string[])["good.png", "good.png", "good.png", .. broken])
             table.Append($"all.tar\t{file}\ta circle\n");
         Tiny.Write("shard.tsv", table.ToString());
         string index = Tiny.Write("index.tsv", "filename\nshard.tsv\n");
         CliResult result = Tiny.Train(Path.Combine(Tiny.Folder(), "out"), "--file-list", index, "--batch-size=2").Succeeded();
-        Assert.That(result.Error, Does.Contain($"noise.{kind}").And.Contain($"empty.{kind}").And.Contain("cut.png").And.Contain("missing.png"));
+        foreach (string file in broken)
+            Assert.That(result.Error, Does.Contain(file));
     }
 
     [TestCase("nosuch")]

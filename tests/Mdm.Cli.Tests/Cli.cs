@@ -7,7 +7,8 @@ internal sealed record CliResult(int Code, string Output, string Error)
 {
     /// <summary>The lines on standard error that are not warnings.</summary>
     public string[] Complaints => Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)
-        .Where(line => line.StartsWith("mdm: ", StringComparison.Ordinal) && !line.StartsWith("mdm: warning: ", StringComparison.Ordinal))
+        .Where(line => line.StartsWith("mdm: ", StringComparison.Ordinal))
+        .Where(line => !line.StartsWith("mdm: warning: ", StringComparison.Ordinal))
         .ToArray();
 
     /// <summary>It ended well.</summary>

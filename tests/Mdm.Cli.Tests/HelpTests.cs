@@ -17,7 +17,10 @@ public sealed class HelpTests
             Assert.That(lines.Where(line => line.EndsWith(' ')), Is.Empty);
             for (int i = 0; i < lines.Length; i++)
                 if (lines[i].StartsWith("  --", StringComparison.Ordinal))
-                    Assert.That(lines[i].Length > 30 && lines[i][28..30] == "  " ? lines[i][30..] : lines[i + 1].Trim(), Has.Length.GreaterThan(3), lines[i]);
+                {
+                    bool beside = lines[i].Length > 30 && lines[i][28..30] == "  ";
+                    Assert.That(beside ? lines[i][30..] : lines[i + 1].Trim(), Has.Length.GreaterThan(3), lines[i]);
+                }
         }
     }
 

@@ -42,7 +42,8 @@ public sealed class InterruptionTests
             ["quickstart", "--output-dir", folder, "--images=48", "--minutes=0.1", "--threads=1", "--log-freq=1", .. Tiny.Networks];
         CliResult first = Cli.Interrupt("step      5", command);
         Assert.That(first.Code, Is.EqualTo(130), first.Error);
-        Assert.That(first.Output, Does.Contain("the same command goes on, and this draws with what was learnt:").And.Contain("sample --model-file"));
+        Assert.That(first.Output, Does.Contain("the same command goes on, and this draws with what was learnt:")
+            .And.Contain("sample --model-file"));
         string checkpoint = Directory.GetFiles(Path.Combine(folder, "model"), "vis_model_0*.pth").Single();
         Cli.Run("sample", "--model-file", checkpoint, "--sample-dir", Path.Combine(folder, "own"), "a circle").Succeeded();
 

@@ -39,7 +39,8 @@ public sealed partial class TerminalTests
         if (!File.Exists("/usr/bin/script"))
             Assert.Ignore("needs script, which makes a terminal");
         string dll = Path.Combine(AppContext.BaseDirectory, "mdm.dll");
-        CliResult result = Cli.Shell($"export MDM='{dll}' TERM=xterm; exec script -qefc '{(Terminal + arguments).Replace("'", "'\\''")}' /dev/null");
+        string command = (Terminal + arguments).Replace("'", "'\\''");
+        CliResult result = Cli.Shell($"export MDM='{dll}' TERM=xterm; exec script -qefc '{command}' /dev/null");
         string[] lines = [.. Controls().Replace(result.Output, "").Split('\n', '\r').Select(line => line.TrimEnd())];
         // An error or a path may be longer than a line; what is drawn must not be.
         Assert.That(lines.Where(line => line.Length > 80 && !line.StartsWith("mdm: ", StringComparison.Ordinal) && !line.Contains('/')),

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Mdm.Cli.Verbs;
 using Mdm.Model.Shapes;
 using Mdm.Tensors.Checks;
+using Mdm.Tensors.Formats;
 using Mdm.Tensors.Formats.Images;
 
 namespace Mdm.Cli.Tests;
@@ -44,14 +45,16 @@ public sealed class ToolTests
         CliResult result = Cli.Run("inspect", Path.Combine(AppContext.BaseDirectory, "configs", "models", name)).Succeeded();
         Assert.That(clock.Elapsed.TotalSeconds, Is.LessThan(5));
         Assert.That(GC.GetTotalMemory(forceFullCollection: true) - before, Is.LessThan(50_000_000));
-        Assert.That(result.Output, Does.Contain(model).And.Contain(parameters).And.Contain("GFLOP per image").And.Contain("MiB to predict"));
+        Assert.That(result.Output, Does.Contain(model).And.Contain(parameters).And.Contain("GFLOP per image")
+            .And.Contain("MiB to predict"));
     }
 
     [Test]
     public void ACheckpointIsInspected()
     {
         CliResult pth = Cli.Run("inspect", Tiny.Checkpoint).Succeeded();
-        Assert.That(pth.Output, Does.Contain("model        nested_unet").And.Contain("inner_unet.mid_blocks.0").And.Match("batch_num +3"));
+        Assert.That(pth.Output, Does.Contain("model        nested_unet").And.Contain("inner_unet.mid_blocks.0")
+            .And.Match("batch_num +3"));
         string safe = Path.Combine(Tiny.Folder(), "x.safetensors");
         Cli.Run("convert", Tiny.Checkpoint, safe).Succeeded();
         Assert.That(Cli.Run("inspect", safe).Succeeded().Output, Is.EqualTo(pth.Output));
@@ -72,6 +75,15 @@ public sealed class ToolTests
         Cli.Run("convert", back, half, "--half").Succeeded();
         Assert.That(Cli.Run("inspect", half).Succeeded().Output, Does.Contain("Float16").And.Not.Contain("Float32"));
         Assert.That(new FileInfo(half).Length, Is.LessThan(0.75 * new FileInfo(back).Length));
+    }
+
+    [Test]
+    public void NumbersBeyondFloat16AreRefused()
+    {
+        string file = Path.Combine(Tiny.Folder(), "large.safetensors"), half = Path.Combine(Tiny.Folder(), "half.safetensors");
+        TensorFile.Save(file, [new StoredTensor("w", [2], () => new float[] { 1, 1e6f })], new Dictionary<string, string>());
+        Cli.Run("convert", file, half, "--half").Refused("w holds 1E+06, expected at most 65504");
+        Assert.That(half, Does.Not.Exist);
     }
 
     [Test]

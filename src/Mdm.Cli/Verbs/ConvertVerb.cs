@@ -7,7 +7,8 @@ namespace Mdm.Cli.Verbs;
 internal static class ConvertVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm convert [options] INPUT OUTPUT",
-        "Rewrites a checkpoint in the format that the output's ending names: .pth or .safetensors. Names, shapes and values stay.");
+        "Rewrites a checkpoint in the format that the output's ending names: .pth or .safetensors. Names, "
+        + "shapes and values stay.");
 
     public static Verb Verb { get; } = new("convert", "turns checkpoints from .pth to .safetensors and back", Run);
 
@@ -44,7 +45,9 @@ internal static class ConvertVerb
         ? tensor
         : new StoredTensor(tensor.Name, DType.Float16, tensor.Shape, () =>
         {
-            Half[] values = Array.ConvertAll(tensor.ToFloats(), value => (Half)value);
+            Half[] values = Array.ConvertAll(tensor.ToFloats(), value => !float.IsFinite(value) || Half.IsFinite((Half)value)
+                ? (Half)value
+                : throw new MdmException($"--half: {tensor.Name} holds {value:G4}, expected at most 65504, where float16 ends"));
             return System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
         });
 }

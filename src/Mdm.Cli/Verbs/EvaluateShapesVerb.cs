@@ -12,8 +12,8 @@ internal static class EvaluateShapesVerb
     private const string List = "lst.json";
 
     private static readonly OptionTable<Options> s_options = new("mdm evaluate shapes [options] FOLDER",
-        "Judges samples of the shapes world against their captions by measuring pixels: kind, colour, size, relation, background. "
-        + "FOLDER is one that 'mdm sample' wrote, or its lst.json.");
+        "Judges samples of the shapes world against their captions by measuring pixels: kind, colour, size, relation, "
+        + "background. FOLDER is one that 'mdm sample' wrote, or its lst.json.");
 
     public static Verb Verb { get; } = new("evaluate shapes", "judges pictures of shapes against their captions", Run);
 
@@ -44,6 +44,8 @@ internal static class EvaluateShapesVerb
         if (given.Words.Count != 1)
             throw new MdmException($"evaluate shapes: {given.Words.Count} folders given, expected one");
         string list = Directory.Exists(given.Words[0]) ? Path.Combine(given.Words[0], List) : given.Words[0];
+        if (!File.Exists(list))
+            throw new MdmException($"there is no {list}, expected a folder that 'mdm sample' wrote, or its {List}");
         HeldOutCombinations? heldOut = given.Options.HoldOut > 0 ? new HeldOutCombinations(given.Options.HoldOut) : null;
         ShapesEvaluation evaluation = Progress.Bar("judging",
             report => ShapesEvaluation.OfList(list, heldOut, (done, all) => report((double)done / all)));
@@ -57,7 +59,11 @@ internal static class EvaluateShapesVerb
         Terminal.Print(table);
         if (given.Options.Wrong)
             foreach (EvaluatedImage image in evaluation.Images.Where(image => !image.Correct))
-                Console.WriteLine($"{image.Path}: \"{image.Caption}\": {image.Error ?? string.Join("; ", image.Verdict!.Reasons)}");
+            {
+                string why = image.Error ?? string.Join("; ", image.Verdict!.Reasons);
+                Console.WriteLine($"{image.Path}: \"{image.Caption}\": {why}");
+            }
+
         if (given.Options.Json.Length > 0)
             AtomicFile.WriteText(given.Options.Json, evaluation.ToJson() + "\n");
         return evaluation.Share >= given.Options.AtLeast ? Shell.Success : Shell.Failure;

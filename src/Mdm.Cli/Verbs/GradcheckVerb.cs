@@ -10,8 +10,8 @@ namespace Mdm.Cli.Verbs;
 internal static class GradcheckVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm gradcheck [options] [FILTER]",
-        "Checks every operation on this machine: its result against float64 arithmetic, its gradients against central differences. "
-        + "FILTER is a part of an operation's or a case's name. The exit code tells whether all is well.");
+        "Checks every operation on this machine: its result against float64 arithmetic, its gradients against central "
+        + "differences. FILTER is a part of an operation's or a case's name. The exit code tells whether all is well.");
 
     public static Verb Verb { get; } = new("gradcheck", "checks every operation and gradient on this machine", Run);
 
@@ -51,8 +51,9 @@ internal static class GradcheckVerb
             table.AddColumn(new TableColumn(title) { NoWrap = title.StartsWith("error", StringComparison.Ordinal) });
         foreach (GradientCheck.Row row in rows.Where(row => !row.Passed || !quiet))
         {
-            table.AddRow(Markup.Escape(row.Operation), Markup.Escape(row.Case), Error(row.ForwardError), Error(row.BackwardError),
-                row.Passed ? "ok" : $"[red]{Markup.Escape(row.Verdict)}[/]");
+            string verdict = row.Passed ? "ok" : $"[red]{Markup.Escape(row.Verdict)}[/]";
+            table.AddRow(
+                Markup.Escape(row.Operation), Markup.Escape(row.Case), Error(row.ForwardError), Error(row.BackwardError), verdict);
         }
 
         if (table.Rows.Count > 0)
@@ -62,5 +63,6 @@ internal static class GradcheckVerb
         return right == rows.Count ? Shell.Success : Shell.Failure;
     }
 
-    private static string Error(double value) => double.IsNaN(value) ? "-" : value.ToString("0.0e-0", CultureInfo.InvariantCulture);
+    private static string Error(double value) =>
+        double.IsNaN(value) ? "-" : value.ToString("0.0e-0", CultureInfo.InvariantCulture);
 }

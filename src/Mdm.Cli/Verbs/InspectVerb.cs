@@ -12,8 +12,8 @@ namespace Mdm.Cli.Verbs;
 internal static class InspectVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm inspect [options] FILE",
-        "Tells what a configuration describes (modules, parameters, operations per image, memory for sampling and training) or what "
-        + "a checkpoint holds. Nothing is allocated or computed.", takesConfig: true);
+        "Tells what a configuration describes (modules, parameters, operations per image, memory for sampling and training) or "
+        + "what a checkpoint holds. Nothing is allocated or computed.", takesConfig: true);
 
     public static Verb Verb { get; } = new("inspect", "tells what a config or checkpoint holds and costs", Run);
 
@@ -57,8 +57,9 @@ internal static class InspectVerb
         int size = config.ResolvedSampleSize > 0 ? config.ResolvedSampleSize : DefaultSize(network);
         ConfigValidator.ValidateSize(config.UnetConfig, size, "image_size");
         NetworkCost cost = NetworkCost.Of(config, textWidth, size, config.BatchSize, given.Options.Tokens);
-        var resolutions = network.NestRatios.Select(ratio => size / network.NestRatios[0] * ratio).Select(side => $"{side}x{side}");
-        Console.WriteLine($"model        {config.UnetConfig.ModelName}, {string.Join(" around ", resolutions)}, text width {textWidth}");
+        int innermost = size / network.NestRatios[0];
+        string resolutions = string.Join(" around ", network.NestRatios.Select(ratio => $"{innermost * ratio}x{innermost * ratio}"));
+        Console.WriteLine($"model        {config.UnetConfig.ModelName}, {resolutions}, text width {textWidth}");
         Console.WriteLine($"parameters   {Number(network.Store.ParameterCount)} in {network.Store.Parameters.Count} tensors");
         Console.WriteLine($"prediction   {cost.ForwardFlops / 1e9:F2} GFLOP per image with {given.Options.Tokens} tokens");
         Console.WriteLine($"training     {cost.TrainingFlops / 1e9:F2} GFLOP per image and step");

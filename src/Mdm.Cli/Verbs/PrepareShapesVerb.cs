@@ -7,8 +7,8 @@ namespace Mdm.Cli.Verbs;
 internal static class PrepareShapesVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm prepare shapes [options] FOLDER",
-        "Draws a captioned data set of coloured shapes: archives of PNGs with tables of captions, an index for --file-list, and a "
-        + "vocabulary. Combinations that are held out occur in the validation part only.");
+        "Draws a captioned data set of coloured shapes: archives of PNGs with tables of captions, an index for --file-list, and "
+        + "a vocabulary. Combinations that are held out occur in the validation part only.");
 
     public static Verb Verb { get; } = new("prepare shapes", "draws a captioned data set of shapes", Run);
 

@@ -8,7 +8,8 @@ using Mdm.Tensors;
 
 namespace Mdm.Cli.Verbs;
 
-/// <summary>From nothing to pictures: draws a data set, trains a small nested network on it, samples, and says where all is.</summary>
+/// <summary>From nothing to pictures: draws a data set, trains a small nested network on it, samples, and says where
+/// all is.</summary>
 internal static class QuickstartVerb
 {
     private const string ConfigResource = "quickstart.yaml";
@@ -17,8 +18,8 @@ internal static class QuickstartVerb
     private const string ExamplePrompt = "a large red circle above a small blue square";
 
     private static readonly OptionTable<Options> s_options = new("mdm quickstart [options]",
-        "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of combinations "
-        + "that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "threads");
+        "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of "
+        + "combinations that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "threads");
 
     public static Verb Verb { get; } = new("quickstart", "trains and samples a small model within minutes", Run);
 
@@ -71,7 +72,8 @@ internal static class QuickstartVerb
         TrainingResult result = Train(config, device, TimeSpan.FromMinutes(given.Options.Minutes), cancellation);
         if (result.Reason == StopReason.Cancelled)
         {
-            Console.WriteLine($"interrupted at step {result.Steps}: the same command goes on, and this draws with what was learnt:");
+            Console.WriteLine(
+                $"interrupted at step {result.Steps}: the same command goes on, and this draws with what was learnt:");
             Console.WriteLine($"  {Terminal.Command} sample --model-file {result.Checkpoint} \"{ExamplePrompt}\"");
             return Shell.Interrupted;
         }
@@ -103,7 +105,8 @@ internal static class QuickstartVerb
     {
         bool resume = File.Exists(Path.Combine(config.OutputDir, TrainingState.FileName));
         var display = new TrainingDisplay(limit);
-        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
+        var trainerOptions = new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display };
+        using var trainer = new Trainer(config, device, trainerOptions);
         double millions = trainer.Network.Store.ParameterCount / 1e6;
         Terminal.Note(string.Create(CultureInfo.InvariantCulture,
             $"{config.UnetConfig.ModelName}: {millions:F2} million parameters on {device.Description}"));
@@ -136,7 +139,11 @@ internal static class QuickstartVerb
             .. new ShapeGenerator((ulong)config.Seed, new ShapeOptions { HoldOut = HoldOut }).HeldOutPrompts(HeldOutPrompts),
         ];
         using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
-        SamplingOptions options = SamplingSettings.From(config) with { Levels = true, Title = "Quickstart: combinations not in the data" };
+        SamplingOptions options = SamplingSettings.From(config) with
+        {
+            Levels = true,
+            Title = "Quickstart: combinations not in the data",
+        };
         var job = new SamplingJob(model, options, Terminal.Warn);
         return Progress.Bar("sampling", report => job.Run(prompts.Select(prompt => new SamplingTask(prompt)).ToArray(),
             done => report(done / prompts.Length), cancellation));

@@ -2,14 +2,16 @@ using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Sampling;
 using Mdm.Model.Text;
+using Mdm.Model.Training;
 
 namespace Mdm.Cli.Verbs;
 
 internal static class SampleVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm sample [options] [PROMPT ...]",
-        "Draws a picture for every prompt: PNGs, a grid, lst.json and index.html. Without --model-file the small model of shapes "
-        + "that comes with the program draws. Settings not given are those in the config.yaml beside the checkpoint.", takesConfig: true,
+        "Draws a picture for every prompt: PNGs, a grid, lst.json and index.html. Without --model-file the small model of "
+        + "shapes that comes with the program draws. Settings not given are those in the config.yaml beside the checkpoint.",
+        takesConfig: true,
         "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",
         "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device");
 
@@ -71,7 +73,7 @@ internal static class SampleVerb
             checkpoint = ShippedModel.Find();
         if (!File.Exists(checkpoint))
             throw new MdmException($"there is no checkpoint {checkpoint}");
-        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(checkpoint))!, Model.Training.CheckpointWriter.ConfigFile);
+        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(checkpoint))!, CheckpointWriter.ConfigFile);
         if (path == null && File.Exists(beside))
             path = beside;
         if (path == null)
@@ -81,7 +83,8 @@ internal static class SampleVerb
         return config;
     }
 
-    private static IReadOnlyList<SamplingTask> Tasks(VerbArguments<Options> given, ProgramConfig config, CaptionTokenizer? captions)
+    private static IReadOnlyList<SamplingTask> Tasks(
+        VerbArguments<Options> given, ProgramConfig config, CaptionTokenizer? captions)
     {
         foreach (string prompt in given.Words)
             RequireMeaning(prompt, captions);
@@ -93,7 +96,8 @@ internal static class SampleVerb
         if (tasks.Count == 0 && captions == null)
             tasks.Add(new SamplingTask(""));
         if (tasks.Count == 0)
-            throw new MdmException("no prompt is given: write one behind 'mdm sample', or use --prompts-file or --test-file-list");
+            throw new MdmException(
+                "no prompt is given: write one behind 'mdm sample', or use --prompts-file or --test-file-list");
         return tasks.SelectMany(task => Enumerable.Repeat(task, given.Options.Count)).ToArray();
     }
 

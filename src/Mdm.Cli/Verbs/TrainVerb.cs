@@ -10,8 +10,8 @@ internal static class TrainVerb
     private static readonly OptionTable<Options> s_options = new("mdm train [options] --config-path FILE",
         "Trains a network on a data set of tar archives and TSV tables. Checkpoints, the log and the state for --resume go to "
         + "--output-dir. Ctrl-C saves and stops.", takesConfig: true,
-        "file_list", "output_dir", "vocab_file", "pretrained_vision_file", "num_training_steps", "warmup_steps", "batch_size", "lr",
-        "save_freq", "log_freq", "seed", "device");
+        "file_list", "output_dir", "vocab_file", "pretrained_vision_file", "num_training_steps", "warmup_steps", "batch_size",
+        "lr", "save_freq", "log_freq", "seed", "device");
 
     public static Verb Verb { get; } = new("train", "trains a network", Run);
 
@@ -69,7 +69,8 @@ internal static class TrainVerb
         if (!resume && File.Exists(state))
             Terminal.Warn($"{state} is of an earlier run, which this one replaces; --resume would go on from it");
         var display = new TrainingDisplay(limit);
-        using var trainer = new Trainer(config, device, new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display });
+        var trainerOptions = new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display };
+        using var trainer = new Trainer(config, device, trainerOptions);
         return display.Run(trainer, config.OutputDir, cancellation);
     }
 }

@@ -21,6 +21,9 @@ internal sealed class HelpText
     /// <summary>The name of a group of options.</summary>
     public void Heading(string name) => _text.Append(name).Append(":\n");
 
+    /// <summary>As <see cref="Heading"/>, after an empty line.</summary>
+    public void Section(string name) => Heading("\n" + name);
+
     /// <summary>An option and what it does.</summary>
     public void Entry(string option, string help)
     {

@@ -70,12 +70,14 @@ public sealed class OptionTable<TOptions>(string usage, string summary, bool tak
         var defaults = new TOptions();
         foreach (SettingField field in Own.Fields)
             text.Setting(field, field.Name.Replace('_', '-'), field.Get(defaults));
-        var config = new ProgramConfig();
-        foreach (PlacedSetting place in common.Select(name => SettingsTable.Walk(config).First(setting => setting.Matches(name))))
-            text.Setting(place.Field, place.Field.Name.Replace('_', '-'), place.Value);
         text.Entry("--help", "Shows this text");
         if (takesConfig)
             text.Entry("--help-all", "Also lists the configuration fields, each of which is an option too");
+        var config = new ProgramConfig();
+        if (common.Length > 0)
+            text.Section("Settings of the configuration, with their values where it does not say");
+        foreach (PlacedSetting place in common.Select(name => SettingsTable.Walk(config).First(setting => setting.Matches(name))))
+            text.Setting(place.Field, place.Field.Name.Replace('_', '-'), place.Value);
         if (takesConfig && withConfig)
             text.Configuration(config);
         return text.ToString();
