@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs MdmNative's and PyTorch's benchmarks in turns on the same machine with the same number of threads, checks that both compute
 # the same numbers, and prints one table. Needs Debian's python3-torch, python3-yaml and libopenblas0-pthread.
-#   bench/compare.sh [--quick] [--cpu-time] [--only matmul,conv,memory,step] [--rounds N] [--steps N]
+#   bench/compare.sh [--quick] [--cpu-time] [--only matmul,conv,memory,step] [--levels avx512,avx2] [--rounds N] [--steps N]
 # --quick: one round, few steps, the best instruction set only. --cpu-time: one thread each and processor time instead of the
 # clock on the wall, for machines whose cores are busy with other things. PYTHON and THREADS may be set.
 set -euo pipefail
@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
         --quick) rounds=1 steps=4 levels=avx512 ;;
         --cpu-time) timing=(--cpu-time) threads=1 ;;
         --only) groups=$2; shift ;;
+        --levels) levels=$2; shift ;;
         --rounds) rounds=$2; shift ;;
         --steps) steps=$2; shift ;;
         *) echo "unknown option $1; the head of $0 lists them" >&2; exit 2 ;;
