@@ -47,6 +47,9 @@ public sealed class ProgramConfig
     [Setting("Seed of the vectors of text_model words", Min = 0)]
     public long TextSeed { get; set; }
 
+    [Setting("Neighbours on either side that each vector of text_model words tells of", Min = 0, Max = 64)]
+    public int TextContext { get; set; }
+
     [Setting("Width of the text features where no text model is loaded; none: no text", Min = 1)]
     public int? LanguageModelDim { get; set; }
 

@@ -33,7 +33,7 @@ public static class TextModels
     {
         _ when config.UsePrecomputedTextEmbeddings => null,
         "" or NoModel => null,
-        ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim),
+        ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim, config.TextContext),
         _ => throw new MdmException($"text_model is '{config.TextModel}', which this version cannot run yet; "
             + $"expected '{ProgramConfig.WordsTextModel}' or '{NoModel}'"),
     };
@@ -76,7 +76,7 @@ public static class TextModels
             throw new MdmException($"{path}: found a text model of kind '{found?.Kind}', expected '{WordTableTextModel.Kind}'");
         // Only a name in the same folder: a description from elsewhere must not make us read other files.
         string vocabulary = Path.Combine(folder, Path.GetFileName(found.Vocabulary));
-        return new WordTableTextModel(device, vocabulary, found.Seed, found.Width);
+        return new WordTableTextModel(device, vocabulary, found.Seed, found.Width, found.Context);
     }
 
     private static WordTableTextModel.Description? Read(string path)

@@ -11,8 +11,10 @@ namespace Mdm.Model.Text;
 /// A text model without a language model: every token of a vocabulary has a random direction of its own, and every place in
 /// the caption has one too, so that "a above b" and "b above a" differ. Feature of token t at place n =
 /// √width·(u_t + p_n) with unit vectors u_t and p_n = [sin(n f_k), cos(n f_k)]·√(2/width), f_k = 32^(-2k/width): the
-/// shortest waves tell neighbours apart, the longest (200 places) are longer than most captions. Nothing is trained; the table
-/// is made again from (vocabulary, seed, width), so that a checkpoint carries those only.
+/// shortest waves tell neighbours apart, the longest (200 places) are longer than most captions. With a context of c,
+/// each feature also holds 0.7·√width·u_(t,d) for the tokens t at the distances d = ±1..±c, a direction of its own for every
+/// (token, distance): like a language model's features they then tell what a word stands beside. Nothing is trained; the table
+/// is made again from (vocabulary, seed, width, context), so that a checkpoint carries those only.
 /// </summary>
 public sealed class WordTableTextModel : ITextModel
 {
@@ -25,11 +27,15 @@ public sealed class WordTableTextModel : ITextModel
     /// <summary>The slowest frequency is almost this many times slower than the fastest, one radian a place.</summary>
     private const double FrequencyRange = 32;
 
+    /// <summary>How loud a neighbour is beside the token itself.</summary>
+    private const float NeighbourShare = 0.7f;
+
     private const ulong TableStream = 0x776F_7264_7461_626C;
 
     private readonly IDevice _device;
     private readonly byte[] _vocabulary;
     private readonly long _seed;
+    private readonly int _context;
     private readonly Tensor _table;
     private readonly VocabTokenizer _tokenizer;
 
@@ -37,19 +43,24 @@ public sealed class WordTableTextModel : ITextModel
     /// <param name="vocabularyPath">A <c>.vocab</c> file.</param>
     /// <param name="seed">Chooses the directions.</param>
     /// <param name="width">Numbers per token, even.</param>
+    /// <param name="context">How many neighbours on either side each token's feature tells of too.</param>
     /// <exception cref="MdmException">The vocabulary cannot be read, or the width is odd.</exception>
-    public WordTableTextModel(IDevice device, string vocabularyPath, long seed, int width)
+    public WordTableTextModel(IDevice device, string vocabularyPath, long seed, int width, int context = 0)
     {
         if (width < 2 || width % 2 != 0)
             throw new MdmException($"text_dim is {width}, expected an even number of at least 2");
         _tokenizer = VocabTokenizer.Load(vocabularyPath);
         _vocabulary = File.ReadAllBytes(vocabularyPath);
-        (_device, _seed, Width) = (device, seed, width);
-        float[] table = Table((ulong)seed, _tokenizer.Size, width);
-        _table = Scope.Detach(Tensor.From(device, table, new Shape(_tokenizer.Size, width)));
+        (_device, _seed, Width, _context) = (device, seed, width, context);
+        // One block of rows for the tokens themselves, then one for each place of a neighbour.
+        int rows = checked((2 * context + 1) * _tokenizer.Size);
+        float[] table = Table((ulong)seed, rows, width);
+        foreach (ref float value in table.AsSpan(_tokenizer.Size * width))
+            value *= NeighbourShare;
+        _table = Scope.Detach(Tensor.From(device, table, new Shape(rows, width)));
     }
 
-    public string Name => $"{Kind} ({_tokenizer.Size} tokens, width {Width}, seed {_seed})";
+    public string Name => $"{Kind} ({_tokenizer.Size} tokens, width {Width}, {_context} neighbours, seed {_seed})";
 
     public int Width { get; }
 
@@ -59,15 +70,39 @@ public sealed class WordTableTextModel : ITextModel
     {
         PaddedTokens tokens = PaddedTokens.From(captions, _tokenizer.PadId, paddedLength);
         int batch = captions.Count, length = tokens.Length;
-        Tensor ids = Tensor.From(_device, tokens.Ids, new Shape(batch, length));
-        Tensor places = Tensor.From(_device, Places(batch, length), new Shape(batch, length, Width));
-        return new TextFeatures(Op.Add(Op.Embedding(ids, _table), places), tokens.MaskOn(_device));
+        Tensor features = Tensor.From(_device, Places(batch, length), new Shape(batch, length, Width));
+        features = Op.Add(features, Op.Embedding(Tensor.From(_device, tokens.Ids, new Shape(batch, length)), _table));
+        int block = 0;
+        for (int distance = -_context; distance <= _context; distance++)
+        {
+            if (distance == 0)
+                continue;
+            int[] neighbours = Neighbours(tokens, distance, ++block * _tokenizer.Size);
+            features = Op.Add(features, Op.Embedding(Tensor.From(_device, neighbours, new Shape(batch, length)), _table));
+        }
+
+        return new TextFeatures(features, tokens.MaskOn(_device));
     });
+
+    /// <summary>For every token the table's row of the token at a distance from it; -1, which stands for zeros, where there is
+    /// none.</summary>
+    private int[] Neighbours(PaddedTokens tokens, int distance, int firstRow)
+    {
+        int[] rows = new int[tokens.Ids.Length];
+        for (int i = 0; i < rows.Length; i++)
+        {
+            int place = i % tokens.Length + distance;
+            bool inside = place >= 0 && place < tokens.Length && tokens.Ids[i + distance] != _tokenizer.PadId;
+            rows[i] = inside ? firstRow + tokens.Ids[i + distance] : -1;
+        }
+
+        return rows;
+    }
 
     public void Save(string folder)
     {
         AtomicFile.Write(Path.Combine(folder, VocabularyFile), stream => stream.Write(_vocabulary));
-        var description = new Description(Kind, VocabularyFile, _seed, Width);
+        var description = new Description(Kind, VocabularyFile, _seed, Width, _context);
         string json = JsonSerializer.Serialize(description, TextModels.Json);
         AtomicFile.WriteText(Path.Combine(folder, DescriptionFile), json + "\n");
     }
@@ -75,7 +110,7 @@ public sealed class WordTableTextModel : ITextModel
     public void Dispose() => _table.Dispose();
 
     /// <summary>What <see cref="Save"/> writes beside a checkpoint.</summary>
-    internal sealed record Description(string Kind, string Vocabulary, long Seed, int Width);
+    internal sealed record Description(string Kind, string Vocabulary, long Seed, int Width, int Context = 0);
 
     private static float[] Table(ulong seed, int rows, int width)
     {

@@ -45,11 +45,31 @@ public class WordTableTextModelTests
     }
 
     [Test]
-    public void It_is_made_again_from_what_it_saves()
+    public void With_context_a_token_tells_what_it_stands_beside()
+    {
+        using var data = new TinyDataset(3);
+        using var alone = new WordTableTextModel(Device, data.Vocabulary, 5, Width);
+        using var model = new WordTableTextModel(Device, data.Vocabulary, 5, Width, context: 1);
+        using Scope scope = Scope.Enter();
+        float[] plain = alone.Encode([[3, 4, 1], [5, 4, 1], [3, 1]]).Values.ToArray();
+        float[] values = model.Encode([[3, 4, 1], [5, 4, 1], [3, 1]]).Values.ToArray();
+        float[] Added(int caption, int place) => Enumerable.Range((caption * 3 + place) * Width, Width)
+            .Select(i => values[i] - plain[i]).ToArray();
+
+        Assert.That(Added(0, 0).Sum(x => x * x), Is.EqualTo(0.49 * Width).Within(1e-3), "one neighbour, behind it");
+        Assert.That(Added(0, 0), Is.EqualTo(Added(1, 0)).Within(1e-5), "the same neighbour behind");
+        Assert.That(Added(0, 1), Is.Not.EqualTo(Added(1, 1)).Within(0.1), "another neighbour before");
+        Assert.That(Added(0, 2), Is.EqualTo(Added(1, 2)).Within(1e-5), "the same neighbour before");
+        Assert.That(Added(2, 1).Sum(x => x * x), Is.EqualTo(0.49 * Width).Within(1e-3), "padding is no neighbour");
+    }
+
+    [TestCase(0)]
+    [TestCase(2)]
+    public void It_is_made_again_from_what_it_saves(int context)
     {
         using var data = new TinyDataset(3);
         string folder = data["checkpoint"];
-        using var model = new WordTableTextModel(Device, data.Vocabulary, 5, Width);
+        using var model = new WordTableTextModel(Device, data.Vocabulary, 5, Width, context);
         model.Save(folder);
         using ITextModel again = TextModels.Load(folder, Device)!;
         using var other = new WordTableTextModel(Device, data.Vocabulary, 6, Width);
