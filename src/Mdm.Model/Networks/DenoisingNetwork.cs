@@ -17,9 +17,7 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
         Config = config;
         NestRatios = config.Scales();
         _unet = new UNet(new ModuleContext(store), config);
-        if (config.FreezeInnerUnet)
-            foreach (Parameter parameter in store.Parameters.Where(p => p.Name.StartsWith("inner_unet.", StringComparison.Ordinal)))
-                parameter.Frozen = true;
+        FreezeInner();
     }
 
     public ParameterStore Store { get; }
@@ -58,6 +56,19 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
     }
 
     public void Dispose() => Store.Dispose();
+
+    // Each network says whether what is nested in it is trained.
+    private void FreezeInner()
+    {
+        string inner = "inner_unet.";
+        foreach (UNetConfig level in Config.Chain())
+        {
+            if (level.FreezeInnerUnet)
+                foreach (Parameter parameter in Store.Parameters.Where(p => p.Name.StartsWith(inner, StringComparison.Ordinal)))
+                    parameter.Frozen = true;
+            inner += "inner_unet.";
+        }
+    }
 }
 
 public static class NetworkBuilder

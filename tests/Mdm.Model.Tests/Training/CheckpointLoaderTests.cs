@@ -77,6 +77,18 @@ public class CheckpointLoaderTests
     }
 
     [Test]
+    public void A_network_in_the_middle_may_freeze_what_is_nested_in_it()
+    {
+        UNetConfig config = TinyRun.Nested();
+        config.InnerConfig = TinyRun.Nested();
+        config.InnerConfig.FreezeInnerUnet = true;
+        using DenoisingNetwork network = NetworkBuilder.Build(config, 16);
+        Assert.That(network.Store.Parameters, Has.Some.Matches<Parameter>(p => p.Frozen));
+        Assert.That(network.Store.Parameters,
+            Has.All.Matches<Parameter>(p => p.Frozen == p.Name.StartsWith("inner_unet.inner_unet.", StringComparison.Ordinal)));
+    }
+
+    [Test]
     public void An_inner_checkpoint_that_is_not_there_is_a_warning()
     {
         using var run = new TinyRun();
