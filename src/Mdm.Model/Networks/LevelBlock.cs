@@ -56,7 +56,15 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
         for (int i = 0; i < _resnets.Length; i++)
         {
             if (_direction == Direction.Up)
-                x = Op.Concatenate(x, skips.Pop());
+            {
+                Tensor above = StepJoined(i, x, skips.Pop(), conditions);
+                // The first x is the caller's.
+                if (i > 0)
+                    x.Dispose();
+                x = above;
+                continue;
+            }
+
             x = Step(i, x, conditions);
             if (_direction == Direction.Down)
                 Keep(x);
@@ -73,6 +81,15 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
 
         // The way up reads it when this call's scope has ended: the network's scope takes it.
         void Keep(Tensor skip) => skips.Push(Scope.Current!.Return(skip));
+    }
+
+    // What was read for the last time goes now, not when the whole network's scope ends: without a tape, the skips of all
+    // levels and their joins would be most of the memory.
+    private Tensor StepJoined(int i, Tensor x, Tensor skip, Conditions conditions)
+    {
+        using Tensor joined = Op.Concatenate(x, skip);
+        skip.Dispose();
+        return Step(i, joined, conditions);
     }
 
     private Tensor Step(int i, Tensor x, Conditions conditions)

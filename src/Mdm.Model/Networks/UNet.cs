@@ -138,7 +138,12 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
         }
 
         foreach (LevelBlock block in _upBlocks)
-            x = block.Call((x, conditions, skips));
+        {
+            Tensor above = block.Call((x, conditions, skips));
+            x.Dispose();
+            x = above;
+        }
+
         Tensor prediction = _convOut.Call(_normOut.CallSilu(x));
         return new LevelOutput([prediction, .. inner], x);
     }
