@@ -42,14 +42,12 @@ public static class TextModels
     /// <exception cref="MdmException">The model's name does not tell, and language_model_dim is not set.</exception>
     public static int WidthOf(ProgramConfig config)
     {
-        if (config.LanguageModelDim is { } width)
-            return width;
-        if (config.UsePrecomputedTextEmbeddings)
+        if (config.UsePrecomputedTextEmbeddings || config.TextModel is "" or NoModel)
             return Width(config, null);
-        if (config.TextModel is "" or NoModel)
-            return 0;
         if (config.TextModel == ProgramConfig.WordsTextModel)
             return config.TextDim;
+        if (config.LanguageModelDim is { } width)
+            return width;
         string size = config.TextModel[(config.TextModel.LastIndexOf('-') + 1)..];
         return s_t5Widths.TryGetValue(size, out int known)
             ? known

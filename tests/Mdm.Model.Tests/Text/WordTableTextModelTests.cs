@@ -31,6 +31,20 @@ public class WordTableTextModelTests
         Assert.That(Word(0, 0).Sum(x => x * x), Is.EqualTo(Width).Within(1e-3), "unit directions times sqrt(width)");
     }
 
+    [TestCase("words", 8, false, ExpectedResult = Width)]
+    [TestCase("none", 8, false, ExpectedResult = 0)]
+    [TestCase("some-model", 8, false, ExpectedResult = 8)]
+    [TestCase("words", 8, true, ExpectedResult = 8)]
+    [TestCase("google/flan-t5-large", null, false, ExpectedResult = 1024)]
+    public int The_width_is_known_without_loading_the_model(string name, int? given, bool precomputed) =>
+        TextModels.WidthOf(new ProgramConfig
+        {
+            TextModel = name,
+            TextDim = Width,
+            LanguageModelDim = given,
+            UsePrecomputedTextEmbeddings = precomputed,
+        });
+
     [Test]
     public void Word_order_shows()
     {
