@@ -25,6 +25,15 @@ public sealed class SampleTests
     }
 
     [Test]
+    public void FeaturesComputedBeforehandDoNotServePrompts()
+    {
+        string model = Tiny.Write("model.pth", File.ReadAllBytes(Tiny.Checkpoint));
+        Cli.Run("sample", "--model-file", model, "--config-path", Tiny.Config, "--use-precomputed-text-embeddings",
+            "--language-model-dim=16", "--sample-dir", Tiny.Folder(), "a red circle")
+            .Refused("use_precomputed_text_embeddings", "expected false");
+    }
+
+    [Test]
     public void ThePageEscapesWhatPromptsSay()
     {
         Tiny.Sample("a circle <script>alert(\"x\")</script> & more").Succeeded();

@@ -41,7 +41,8 @@ public sealed class SamplingModel : IDisposable
 
     /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
     /// the checkpoint, or else the configuration's.</summary>
-    /// <exception cref="MdmException">A file is missing or damaged, or checkpoint and configuration do not fit.</exception>
+    /// <exception cref="MdmException">A file is missing or damaged, checkpoint and configuration do not fit, or nothing turns
+    /// prompts into the features that the network was trained with.</exception>
     public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device)
     {
         if (!File.Exists(checkpoint))
@@ -52,6 +53,12 @@ public sealed class SamplingModel : IDisposable
         try
         {
             text ??= TextModels.Create(config, device);
+            if (text == null && config.UsePrecomputedTextEmbeddings)
+            {
+                throw new MdmException("use_precomputed_text_embeddings: found true, expected false and the text_model that made "
+                    + "the features: there are none for a prompt");
+            }
+
             network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
             network.Store.Place(device, training: false);
             CheckpointLoader.Load(checkpoint, network);
