@@ -112,7 +112,8 @@ public sealed class Trainer : IDisposable
                 log.Write(report, _progress.Skipped);
             _options.Observer.StepDone(report);
             RequireHope(report);
-            if (pace.TimeToSave(report.Step))
+            // Several skipped steps in a row are weights gone wrong: the last good state is worth more than theirs.
+            if (_skippedInARow < 2 && pace.TimeToSave(report.Step))
                 TrySave(pace);
         }
 

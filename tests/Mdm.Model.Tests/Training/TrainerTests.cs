@@ -114,7 +114,7 @@ public class TrainerTests
         byte[] state = File.ReadAllBytes(Path.Combine(run.Data["run"], TrainingState.FileName));
         var seen = new Recorder();
         using Trainer trainer = run.Trainer(
-            change: c => (c.Lr, c.NumTrainingSteps, c.WarmupSteps) = (1e30, 1000, 0),
+            change: c => (c.Lr, c.NumTrainingSteps, c.WarmupSteps, c.SaveFreq) = (1e30, 1000, 0, 10),
             options: new TrainerOptions { Observer = seen, Resume = true });
         Assert.That(() => trainer.Run(), Throws.InstanceOf<MdmException>().With.Message.Contains("learning rate 1E+30"));
         Assert.That(seen.Warnings, Has.Some.Contains("skipped"));
