@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Model.Text;
 
 namespace Mdm.Model.Configuration;
 
@@ -66,6 +67,9 @@ public static class ConfigValidator
         if (config.ReaderConfig is { SmallerSideSize: > 0 } r && r.SmallerSideSize < r.ImageSize)
             yield return $"reader_config.smaller_side_size: found {r.SmallerSideSize}, expected at least "
                 + $"image_size {r.ImageSize}";
+        if (config.ReaderConfig.PaddingToken != VocabTokenizer.PadToken)
+            yield return $"reader_config.padding_token: found '{SettingField.Shown(config.ReaderConfig.PaddingToken)}', expected "
+                + $"'{VocabTokenizer.PadToken}' (no other is supported)";
         if (config.ReaderConfig is { PadToMaxLength: true, MaxTokenLength: < 1 })
             yield return "reader_config.max_token_length: found "
                 + $"{config.ReaderConfig.MaxTokenLength}, expected at least 1 with pad_to_max_length";

@@ -97,6 +97,16 @@ internal sealed class NetworkValidator
                 + $"{Heads} heads");
     }
 
+    /// <summary>Text is projected once, by the innermost network: attention further out reads the same features.</summary>
+    private void CheckProjection()
+    {
+        int own = _config.ConditioningFeatureProjDim, shared = _config.Chain().Last().ConditioningFeatureProjDim;
+        bool attends = !_config.SkipMidBlocks || Enumerable.Range(0, _config.Levels).Any(i => _config.AttentionLayersAt(i) > 0);
+        if (attends && own > 0 && own != shared)
+            _findings.Add($"{_path}.conditioning_feature_proj_dim: found {own}, expected {shared} as in the innermost network, "
+                + "which projects the text for all");
+    }
+
     private void CheckLength(string name, int[] list)
     {
         if (list.Length != 1 && list.Length != _config.Levels)
@@ -134,6 +144,7 @@ internal sealed class NetworkValidator
                 x = _config.ResolutionChannels[level];
             }
 
+        CheckProjection();
         if (_config.SkipMidBlocks)
             return;
         CheckResnet("mid_blocks.0.resnets.0", x, x);

@@ -50,6 +50,9 @@ public sealed class ConfigValidatorTests
         "down_blocks.0.resnets.0.norm1: 32 channels are not divisible by 12 groups")]
     [TestCase("model: nested2_unet",
         "model: found 'nested2_unet', expected 'nested_unet', since unet_config nests 1 networks")]
+    [TestCase("  conditioning_feature_proj_dim: 16", null)]
+    [TestCase("reader_config: {padding_token: '[PAD]'}",
+        "reader_config.padding_token: found '[PAD]', expected '<pad>' (no other is supported)")]
     [TestCase("reader_config: {image_size: 15}",
         "reader_config.image_size: found 15, expected a multiple of 2, by which the networks reduce it")]
     [TestCase("mixed_ratio: 4:2:1", "diffusion_config.mixed_ratio: found 3 shares, expected 2, one per network")]
@@ -66,6 +69,13 @@ public sealed class ConfigValidatorTests
     public void AnEmptyNetworkAroundAnotherIsNamed() =>
         AssertFirst(Nested.Replace("resolution_channels: [32, 32]", "resolution_channels: []", StringComparison.Ordinal),
             "unet_config.resolution_channels: found an empty list, expected at least one level");
+
+    [Test]
+    public void AttentionOfAnOuterNetworkReadsTheInnermostOnesProjection() =>
+        AssertFirst(Nested.Replace("attention_levels: []", "attention_levels: [1], conditioning_feature_proj_dim: 16"
+            .Replace(", ", "\n  ", StringComparison.Ordinal), StringComparison.Ordinal),
+            "unet_config.conditioning_feature_proj_dim: found 16, expected -1 as in the innermost network, which projects the text "
+            + "for all");
 
     [Test]
     public void InnerModulesAreNamedAsInCheckpoints() =>
