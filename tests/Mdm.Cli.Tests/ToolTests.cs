@@ -64,6 +64,16 @@ public sealed class ToolTests
     }
 
     [Test]
+    public void AFileWithoutTensorsIsNoCheckpoint()
+    {
+        string file = Path.Combine(Tiny.Folder(), "none.safetensors");
+        TensorFile.Save(file, [], new Dictionary<string, string>());
+        Cli.Run("inspect", file).Refused("holds no tensors");
+        Cli.Run("convert", file, "").Refused("a file name is empty");
+        Cli.Run("convert", "", file).Refused("a file name is empty");
+    }
+
+    [Test]
     public void CheckpointsGoBothWaysUnchanged()
     {
         string safe = Path.Combine(Tiny.Folder(), "a.safetensors"), back = Path.Combine(Tiny.Folder(), "b.pth"),

@@ -30,6 +30,8 @@ internal static class ConvertVerb
         if (given.Words.Count != 2)
             throw new MdmException($"convert: {given.Words.Count} files given, expected INPUT and OUTPUT");
         (string input, string output) = (given.Words[0], given.Words[1]);
+        if (input.Length == 0 || output.Length == 0)
+            throw new MdmException("convert: a file name is empty, expected INPUT and OUTPUT");
         if (Path.GetFullPath(input) == Path.GetFullPath(output))
             throw new MdmException($"convert: {input} is both input and output, expected two files");
         using ITensorFile file = TensorFile.Open(input);

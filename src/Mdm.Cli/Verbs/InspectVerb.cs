@@ -73,6 +73,8 @@ internal static class InspectVerb
     private static void InspectCheckpoint(string path, Options options)
     {
         using ITensorFile file = TensorFile.Open(path);
+        if (file.Tensors.Count == 0)
+            throw new MdmException($"{path} holds no tensors, expected a checkpoint");
         PrintModules(file.Tensors.Values.Select(t => (t.Name, t.Shape)), options.Parameters);
         long count = file.Tensors.Values.Sum(t => t.Count), bytes = file.Tensors.Values.Sum(t => t.ByteCount);
         int nestings = file.Tensors.Keys.Max(name => name.Split("inner_unet.").Length - 1);
