@@ -14,7 +14,7 @@ internal static class DeviceChoice
             CpuThreads.Count = config.Threads;
         if (config.Multinode)
             Terminal.Warn("multinode is not supported yet; this machine works alone");
-        IDevice device = Devices.Open(config.Device == "auto" ? "cpu" : config.Device);
+        IDevice device = Devices.Open(config.Device);
         if (config.Fp16)
             Terminal.Warn($"fp16: {device.Name} computes in float32, which is at least as exact");
         return device;

@@ -31,7 +31,7 @@ public sealed class ArchitectureTests
     [Test]
     public void TheModelNamesNoDevice()
     {
-        var device = new Regex(@"Cuda|CpuKernels|CpuDevice|Mdm\.Kernels\.Cpu");
+        var device = new Regex(@"(?i:cuda|\bcpu)");
         string[] files = Directory.GetFiles(Path.Combine(Source, "Mdm.Model"), "*.cs", SearchOption.AllDirectories);
         Assert.That(files, Is.Not.Empty);
         foreach (string file in files.Where(f => !f.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}")))

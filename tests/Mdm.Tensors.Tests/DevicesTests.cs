@@ -9,9 +9,20 @@ public sealed class DevicesTests
         Assert.That(Devices.Open(" CPU "), Is.SameAs(Devices.Open("cpu")));
 
     [Test]
+    public void AutoIsTheBestThereIs() => Assert.That(Devices.Open("auto"), Is.SameAs(Devices.Open("cpu")));
+
+    [TestCase("auto", true)]
+    [TestCase("cuda:3", true)]
+    [TestCase("cuda:-1", false)]
+    [TestCase("cuda:", false)]
+    [TestCase("gpu", false)]
+    public void NamesAreToldFromOtherWords(string name, bool expected) =>
+        Assert.That(Devices.IsName(name), Is.EqualTo(expected));
+
+    [Test]
     public void AnUnknownNameIsAnsweredWithTheKnownOnes() =>
         Assert.That(() => Devices.Open("gpu"), Throws.TypeOf<MdmException>().With.Message.EqualTo(
-            "device 'gpu' is not known, expected one of: " + Devices.Names));
+            "device 'gpu' is not known, expected auto, cpu, cuda or cuda:N"));
 
     [Test]
     public void AGpuIsAnsweredWithWhatThereIs([Values("cuda", "cuda:1")] string name) =>

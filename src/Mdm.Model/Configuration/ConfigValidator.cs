@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Model.Text;
+using Mdm.Tensors;
 
 namespace Mdm.Model.Configuration;
 
@@ -56,8 +57,8 @@ public static class ConfigValidator
         if (config.Model != null && config.Model != config.UnetConfig.ModelName)
             yield return $"model: found '{SettingField.Shown(config.Model)}', expected '{config.UnetConfig.ModelName}', since unet_config nests "
                 + $"{config.UnetConfig.Nestings} networks";
-        if (!IsDevice(config.Device))
-            yield return $"device: found '{SettingField.Shown(config.Device)}', expected auto, cpu, cuda or cuda:N";
+        if (!Devices.IsName(config.Device))
+            yield return $"device: found '{SettingField.Shown(config.Device)}', expected {Devices.Names}";
         if (config.CategoricalConditioning)
             yield return "categorical_conditioning: found true, expected false (text_model words serves class names)";
         if (SizeFinding(config.UnetConfig, config.ReaderConfig.ImageSize, "reader_config.image_size") is { } reader)
@@ -112,8 +113,4 @@ public static class ConfigValidator
         return size == -1 || (size > 0 && size % factor == 0) ? null
             : $"{name}: found {size}, expected a multiple of {factor}, by which the networks reduce it";
     }
-
-    private static bool IsDevice(string name) =>
-        name is "auto" or "cpu" or "cuda" || (name.StartsWith("cuda:", StringComparison.Ordinal)
-            && int.TryParse(name.AsSpan(5), out int index) && index >= 0);
 }

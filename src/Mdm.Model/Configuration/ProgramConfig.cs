@@ -1,3 +1,5 @@
+using Mdm.Tensors;
+
 namespace Mdm.Model.Configuration;
 
 /// <summary>How the learning rate moves after the warm-up.</summary>
@@ -17,10 +19,10 @@ public sealed class ProgramConfig
     [Setting("Kind of network (unet, nested_unet, nested2_unet, ...); none: as unet_config nests", Placeholder = "NAME")]
     public string? Model { get; set; }
 
-    [Setting("Where to compute: auto, cpu, cuda or cuda:N", Placeholder = "NAME")]
+    [Setting($"Where to compute: {Devices.Names}", Placeholder = "NAME")]
     public string Device { get; set; } = "auto";
 
-    [Setting("CPU threads; 0: one per core", Min = 0)]
+    [Setting("Threads; 0: one per core", Min = 0)]
     public int Threads { get; set; }
 
     [Setting("Seed of all random numbers; -1: a new one each run", Min = -1)]
