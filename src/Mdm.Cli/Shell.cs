@@ -9,7 +9,20 @@ namespace Mdm.Cli;
 /// <param name="Name">As typed; may be two words.</param>
 /// <param name="Summary">One line.</param>
 /// <param name="Run">Gets the words behind the name; returns the exit code.</param>
-internal sealed record Verb(string Name, string Summary, Func<string[], int> Run);
+internal sealed record Verb(string Name, string Summary, Func<string[], int> Run)
+{
+    /// <summary>A command that is told what its table of options made of the words, unless they ask for help.</summary>
+    public static Verb Of<T>(string name, string summary, OptionTable<T> options, Func<VerbArguments<T>, int> run)
+        where T : class, new() =>
+        new(name, summary, words =>
+        {
+            VerbArguments<T> given = options.Parse(words, Terminal.Warn);
+            if (!given.Help)
+                return run(given);
+            Console.WriteLine(options.Help(given.HelpAll));
+            return Shell.Success;
+        });
+}
 
 /// <summary>Finds the verb, runs it, and turns everything that can go wrong into one line and an exit code.</summary>
 internal static class Shell

@@ -89,6 +89,17 @@ public sealed class SampleTests
         Assert.That(TextOf("index.html"), Does.Contain("00001_reference.png").And.Contain("guidance 2.5, 5 steps, eta 0"));
     }
 
+    [Test]
+    public void AListThatOnlyTheConfigurationNamesGivesWayToPrompts()
+    {
+        string config = Tiny.Write("listed.yaml",
+            File.ReadAllText(Tiny.Config) + $"\ntest_file_list: {Tiny.ValidationIndex}\nmin_examples: 2\n");
+        Assert.That(Tiny.Sample("--config-path", config, "a red circle").Succeeded().Output, Does.StartWith("1 picture,"));
+        Assert.That(Tiny.Sample("--config-path", config).Succeeded().Output, Does.StartWith("2 pictures"));
+        Assert.That(Tiny.Sample("--config-path", config, "--test-file-list", Tiny.ValidationIndex, "a red circle").Succeeded().Output,
+            Does.StartWith("3 pictures"));
+    }
+
     [TestCase("--negative-prompt=a red circle", "--cfg-weight=3")]
     [TestCase("--threshold=dynamic")]
     [TestCase("--threshold=NONE")]

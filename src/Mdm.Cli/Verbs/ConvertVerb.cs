@@ -10,7 +10,7 @@ internal static class ConvertVerb
         "Rewrites a checkpoint in the format that the output's ending names: .pth or .safetensors. Names, "
         + "shapes and values stay.");
 
-    public static Verb Verb { get; } = new("convert", "turns checkpoints from .pth to .safetensors and back", Run);
+    public static Verb Verb { get; } = Verb.Of("convert", "turns checkpoints from .pth to .safetensors and back", s_options, Run);
 
     public sealed class Options
     {
@@ -18,15 +18,8 @@ internal static class ConvertVerb
         public bool Half { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help());
-            return Shell.Success;
-        }
-
         if (given.Words.Count != 2)
             throw new MdmException($"convert: {given.Words.Count} files given, expected INPUT and OUTPUT");
         (string input, string output) = (given.Words[0], given.Words[1]);

@@ -15,7 +15,7 @@ internal static class EvaluateShapesVerb
         "Judges samples of the shapes world against their captions by measuring pixels: kind, colour, size, relation, "
         + "background. FOLDER is one that 'mdm sample' wrote, or its lst.json.");
 
-    public static Verb Verb { get; } = new("evaluate shapes", "judges pictures of shapes against their captions", Run);
+    public static Verb Verb { get; } = Verb.Of("evaluate shapes", "judges pictures of shapes against their captions", s_options, Run);
 
     public sealed class Options
     {
@@ -32,15 +32,8 @@ internal static class EvaluateShapesVerb
         public double AtLeast { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help());
-            return Shell.Success;
-        }
-
         if (given.Words.Count != 1)
             throw new MdmException($"evaluate shapes: {given.Words.Count} folders given, expected one");
         string list = Directory.Exists(given.Words[0]) ? Path.Combine(given.Words[0], List) : given.Words[0];

@@ -13,7 +13,7 @@ internal static class GradcheckVerb
         "Checks every operation on this machine: its result against float64 arithmetic, its gradients against central "
         + "differences. FILTER is a part of an operation's or a case's name. The exit code tells whether all is well.");
 
-    public static Verb Verb { get; } = new("gradcheck", "checks every operation and gradient on this machine", Run);
+    public static Verb Verb { get; } = Verb.Of("gradcheck", "checks every operation and gradient on this machine", s_options, Run);
 
     public sealed class Options
     {
@@ -24,19 +24,12 @@ internal static class GradcheckVerb
         public bool Quiet { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help());
-            return Shell.Success;
-        }
-
         if (given.Words.Count > 1)
             throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
         string? filter = given.Words.Count == 1 ? given.Words[0] : null;
-        IDevice device = Devices.Open(given.Options.Device == "auto" ? "cpu" : given.Options.Device);
+        IDevice device = Devices.Open(given.Options.Device);
         GradientCheck.Row[] rows = GradientCheck.Run(device, filter).ToArray();
         if (rows.Length == 0)
             throw new MdmException($"gradcheck: no operation or case contains '{filter}'");

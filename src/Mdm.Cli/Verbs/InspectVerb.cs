@@ -15,7 +15,7 @@ internal static class InspectVerb
         "Tells what a configuration describes (modules, parameters, operations per image, memory for sampling and training) or "
         + "what a checkpoint holds. Nothing is allocated or computed.", takesConfig: true);
 
-    public static Verb Verb { get; } = new("inspect", "tells what a config or checkpoint holds and costs", Run);
+    public static Verb Verb { get; } = Verb.Of("inspect", "tells what a config or checkpoint holds and costs", s_options, Run);
 
     public sealed class Options
     {
@@ -26,15 +26,8 @@ internal static class InspectVerb
         public int Tokens { get; set; } = 128;
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help(given.HelpAll));
-            return Shell.Success;
-        }
-
         if (given.Words.Count != 1)
             throw new MdmException($"inspect: {given.Words.Count} files given, expected one configuration or checkpoint");
         string path = given.Words[0];

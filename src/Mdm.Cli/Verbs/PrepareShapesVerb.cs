@@ -10,7 +10,7 @@ internal static class PrepareShapesVerb
         "Draws a captioned data set of coloured shapes: archives of PNGs with tables of captions, an index for --file-list, and "
         + "a vocabulary. Combinations that are held out occur in the validation part only.");
 
-    public static Verb Verb { get; } = new("prepare shapes", "draws a captioned data set of shapes", Run);
+    public static Verb Verb { get; } = Verb.Of("prepare shapes", "draws a captioned data set of shapes", s_options, Run);
 
     public sealed class Options
     {
@@ -42,15 +42,8 @@ internal static class PrepareShapesVerb
         public bool PlainCaptions { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help());
-            return Shell.Success;
-        }
-
         if (given.Words.Count != 1)
             throw new MdmException($"prepare shapes: {given.Words.Count} folders given, expected one");
         Options options = given.Options;

@@ -23,7 +23,7 @@ internal static class QuickstartVerb
         "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of "
         + "combinations that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "threads");
 
-    public static Verb Verb { get; } = new("quickstart", "trains and samples a small model within minutes", Run);
+    public static Verb Verb { get; } = Verb.Of("quickstart", "trains and samples a small model within minutes", s_options, Run);
 
     public sealed class Options
     {
@@ -40,15 +40,8 @@ internal static class QuickstartVerb
         public string OutputDir { get; set; } = "outputs/quickstart";
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help(given.HelpAll));
-            return Shell.Success;
-        }
-
         if (given.Words.Count > 0)
             throw new MdmException($"quickstart: '{given.Words[0]}' is no option; options begin with --");
         if (given.Options.Minutes <= 0)

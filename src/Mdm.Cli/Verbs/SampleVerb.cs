@@ -15,7 +15,7 @@ internal static class SampleVerb
         "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",
         "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device");
 
-    public static Verb Verb { get; } = new("sample", "draws pictures for prompts", Run);
+    public static Verb Verb { get; } = Verb.Of("sample", "draws pictures for prompts", s_options, Run);
 
     public sealed class Options
     {
@@ -35,15 +35,8 @@ internal static class SampleVerb
         public bool Animation { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help(given.HelpAll));
-            return Shell.Success;
-        }
-
         ProgramConfig config = Load(given, out string checkpoint);
         IDevice device = DeviceChoice.Open(config);
         using var interruption = new Interruption("interrupted: finishing this step");
@@ -58,7 +51,7 @@ internal static class SampleVerb
         SamplingResult result = Progress.Bar("sampling",
             report => job.Run(tasks, done => report(done / tasks.Count), interruption.Token));
         string missing = result.Complete ? "" : $" of {tasks.Count}, interrupted";
-        Console.WriteLine($"{result.Items.Count} pictures{missing}, seed {options.Seed}");
+        Console.WriteLine($"{result.Items.Count} {(result.Items.Count == 1 ? "picture" : "pictures")}{missing}, seed {options.Seed}");
         Console.WriteLine($"grid     {result.Grid}");
         Console.WriteLine($"gallery  {result.Page}");
         return result.Complete ? Shell.Success : Shell.Interrupted;
@@ -91,7 +84,9 @@ internal static class SampleVerb
         var tasks = new List<SamplingTask>(given.Words.Select(prompt => new SamplingTask(prompt)));
         if (given.Options.PromptsFile.Length > 0)
             tasks.AddRange(PromptList.Read(given.Options.PromptsFile).Select(prompt => new SamplingTask(prompt)));
-        if (config.TestFileList.Length > 0)
+        // A list that only the configuration names is what to draw when nothing else is asked for.
+        bool listed = given.ConfigOverrides.Any(option => option.StartsWith("--test_file_list=", StringComparison.Ordinal));
+        if (config.TestFileList.Length > 0 && (listed || tasks.Count == 0))
             tasks.AddRange(ValidationCaptions.Read(config, Terminal.Warn));
         if (tasks.Count == 0 && captions == null)
             tasks.Add(new SamplingTask(""));

@@ -13,7 +13,7 @@ internal static class TrainVerb
         "file_list", "output_dir", "vocab_file", "pretrained_vision_file", "num_training_steps", "warmup_steps", "batch_size",
         "lr", "save_freq", "log_freq", "seed", "device");
 
-    public static Verb Verb { get; } = new("train", "trains a network", Run);
+    public static Verb Verb { get; } = Verb.Of("train", "trains a network", s_options, Run);
 
     public sealed class Options
     {
@@ -27,15 +27,8 @@ internal static class TrainVerb
         public double Minutes { get; set; }
     }
 
-    private static int Run(string[] args)
+    private static int Run(VerbArguments<Options> given)
     {
-        VerbArguments<Options> given = s_options.Parse(args, Terminal.Warn);
-        if (given.Help)
-        {
-            Console.WriteLine(s_options.Help(given.HelpAll));
-            return Shell.Success;
-        }
-
         if (given.Words.Count > 0)
             throw new MdmException($"train: '{given.Words[0]}' is no option; options begin with --");
         ProgramConfig config = ConfigLoader.Load(
