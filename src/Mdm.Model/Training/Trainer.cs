@@ -53,18 +53,18 @@ public sealed class Trainer : IDisposable
             throw new MdmException("output_dir is not set: name the folder for checkpoints and logs");
         (_config, _device, _options) = (config.Clone(), device, options);
         ulong seed = config.Seed >= 0 ? (ulong)config.Seed : BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) >> 1;
-        _text = TextModels.Create(config, device);
-        _network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, _text));
-        _network.GradientCheckpointing = config.GradientCheckpointing;
-        _network.Store.Place(device, training: true, seed);
-        _adam = new Adam(_network.Store, new AdamOptions(
-            0.9f, 0.999f, 1e-8f, 0, config.UseAdamw, (float)config.GradientClipNorm, 1));
         _learningRate = new LearningRate(config.Lr, config.WarmupSteps, config.LrSchedule, config.NumTrainingSteps);
-        _loss = new DiffusionLoss(new DiffusionProcess(_config.DiffusionConfig, _network.NestRatios));
-        _tokenizer = _text == null ? null : new CaptionTokenizer(_text.Tokenizer, config.ReaderConfig);
-        _checkpoints = new CheckpointWriter(_config, _text);
         try
         {
+            _text = TextModels.Create(config, device);
+            _network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, _text));
+            _network.GradientCheckpointing = config.GradientCheckpointing;
+            _loss = new DiffusionLoss(new DiffusionProcess(_config.DiffusionConfig, _network.NestRatios));
+            _tokenizer = _text == null ? null : new CaptionTokenizer(_text.Tokenizer, config.ReaderConfig);
+            _checkpoints = new CheckpointWriter(_config, _text);
+            _network.Store.Place(device, training: true, seed);
+            _adam = new Adam(_network.Store, new AdamOptions(
+                0.9f, 0.999f, 1e-8f, 0, config.UseAdamw, (float)config.GradientClipNorm, 1));
             _progress = Start(seed);
         }
         catch
@@ -129,8 +129,9 @@ public sealed class Trainer : IDisposable
 
     public void Dispose()
     {
-        _adam.Dispose();
-        _network.Dispose();
+        // A constructor that fails ends here too, with whatever there was by then.
+        _adam?.Dispose();
+        _network?.Dispose();
         _text?.Dispose();
     }
 

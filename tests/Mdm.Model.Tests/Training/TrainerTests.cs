@@ -223,6 +223,21 @@ public class TrainerTests
     }
 
     [Test]
+    public void A_run_that_cannot_begin_holds_no_memory()
+    {
+        using var run = new TinyRun();
+        long before = Devices.Open("cpu").Memory.InUse;
+        Action<ProgramConfig>[] faults =
+        [
+            c => c.UnetConfig.ResnetConfig.NumGroupsNorm = 7, c => c.DiffusionConfig.MixedRatio = [1, 2, 3],
+            c => c.PretrainedVisionFile = "nowhere.pth",
+        ];
+        foreach (Action<ProgramConfig> fault in faults)
+            Assert.That(() => run.Trainer(change: fault), Throws.InstanceOf<MdmException>());
+        Assert.That(Devices.Open("cpu").Memory.InUse, Is.EqualTo(before));
+    }
+
+    [Test]
     public void Recomputing_activations_changes_nothing()
     {
         using var run = new TinyRun();
