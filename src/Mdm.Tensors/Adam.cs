@@ -80,6 +80,7 @@ public sealed class Adam : IDisposable
         return state;
     }
 
+    /// <summary>Puts back what <see cref="ReadState"/> gave.</summary>
     public void WriteState(ReadOnlySpan<double> state) => _state.Device.Upload(MemoryMarshal.AsBytes(state), _state.Ptr.Address);
 
     private void Set(int index, double value) =>

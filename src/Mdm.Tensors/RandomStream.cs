@@ -10,6 +10,7 @@ public sealed class RandomStream(ulong seed, ulong stream)
     [field: ThreadStatic]
     public static RandomStream? Current { get; set; }
 
+    /// <summary>Seed and stream, as kernels take them.</summary>
     public RandomKey Key { get; } = new(seed, stream);
 
     /// <summary>Elements drawn so far.</summary>

@@ -20,8 +20,10 @@ public sealed class Scope : IDisposable
     {
     }
 
+    /// <summary>The innermost scope of this thread, or null.</summary>
     public static Scope? Current => t_current;
 
+    /// <summary>Begins a scope on this thread; disposing it ends it.</summary>
     public static Scope Enter()
     {
         Scope scope = t_spare ?? new Scope();

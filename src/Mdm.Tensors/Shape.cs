@@ -5,6 +5,7 @@ public readonly struct Shape : IEquatable<Shape>
 {
     private readonly int[] _sizes;
 
+    /// <exception cref="ArgumentException">A size is negative.</exception>
     public Shape(params ReadOnlySpan<int> sizes)
     {
         foreach (int size in sizes)

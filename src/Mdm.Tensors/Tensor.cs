@@ -41,6 +41,7 @@ public sealed class Tensor : IDisposable
     /// <summary>Where this tensor's gradient is gathered; null if none is wanted.</summary>
     internal GradientSlot? Slot { get; set; }
 
+    /// <summary>Whether the tape records what is computed from this.</summary>
     public bool RequiresGradient => Slot != null;
 
     /// <summary>The first element.</summary>
@@ -60,6 +61,7 @@ public sealed class Tensor : IDisposable
     /// <summary>An uninitialised tensor of the same shape, type and device.</summary>
     public static Tensor Like(Tensor x) => Empty(x.Device, x.Shape, x.Type);
 
+    /// <summary>A tensor of zeros.</summary>
     public static Tensor Zeros(IDevice device, Shape shape, DType type = DType.Float32)
     {
         Tensor y = Empty(device, shape, type);
@@ -67,6 +69,7 @@ public sealed class Tensor : IDisposable
         return y;
     }
 
+    /// <summary>A float32 tensor with one value everywhere.</summary>
     public static Tensor Full(IDevice device, Shape shape, float value)
     {
         Tensor y = Empty(device, shape);
@@ -74,12 +77,16 @@ public sealed class Tensor : IDisposable
         return y;
     }
 
+    /// <summary>A float32 tensor with numbers of the host, last dimension fastest.</summary>
     public static Tensor From(IDevice device, ReadOnlySpan<float> values, Shape shape) =>
         FromBytes(device, MemoryMarshal.AsBytes(values), shape, DType.Float32);
 
+    /// <summary>An int32 tensor with numbers of the host, last dimension fastest.</summary>
     public static Tensor From(IDevice device, ReadOnlySpan<int> values, Shape shape) =>
         FromBytes(device, MemoryMarshal.AsBytes(values), shape, DType.Int32);
 
+    /// <summary>A tensor with elements of the host in their binary form.</summary>
+    /// <exception cref="ArgumentException">There are too many bytes or too few.</exception>
     public static Tensor FromBytes(IDevice device, ReadOnlySpan<byte> bytes, Shape shape, DType type)
     {
         if (bytes.Length != shape.Count * type.Size())

@@ -32,6 +32,7 @@ public sealed record DatasetOptions
     /// <summary>Which part of the data to read, of <see cref="Partitions"/>.</summary>
     public int Partition { get; init; }
 
+    /// <summary>How many parts the data are read in, by as many readers.</summary>
     public int Partitions { get; init; } = 1;
 
     /// <summary>Bytes of resized images kept in memory, so that small data sets are decoded once; 0: none.</summary>

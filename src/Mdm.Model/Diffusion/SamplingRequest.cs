@@ -7,6 +7,7 @@ namespace Mdm.Model.Diffusion;
 /// <summary>What pictures are wanted and how they are drawn.</summary>
 public sealed record SamplingRequest
 {
+    /// <summary>Pictures.</summary>
     public required int Batch { get; init; }
 
     /// <summary>Of the highest resolution.</summary>

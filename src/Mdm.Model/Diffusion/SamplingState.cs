@@ -15,6 +15,7 @@ namespace Mdm.Model.Diffusion;
 public sealed record SamplingState(int Step, int Steps, int Time, int NextTime, IReadOnlyList<Tensor> Denoised,
     IReadOnlyList<Tensor> Noisy, IReadOnlyList<double> LogSnr, IReadOnlyList<double> ImageScales)
 {
+    /// <summary>Whether the pictures are done.</summary>
     public bool IsLast => Step == Steps;
 
     /// <summary>A resolution's picture as it stands, clamped to [-1,1]: the result, after the last step.</summary>

@@ -30,14 +30,19 @@ public sealed record SamplingOptions
     /// <summary>Pixels of the highest resolution's side.</summary>
     public required int Size { get; init; }
 
+    /// <summary>w in u + w·(c - u), the predictions without and with the prompt; 1: none.</summary>
     public double Guidance { get; init; } = 1;
 
+    /// <summary>Sampling steps; null: all diffusion steps.</summary>
     public int? Steps { get; init; }
 
+    /// <summary>Null: ancestral sampling; otherwise DDIM with this share of its noise.</summary>
     public double? Eta { get; init; }
 
+    /// <summary>Null: as configured.</summary>
     public ThresholdType? Threshold { get; init; }
 
+    /// <summary>What guidance leads away from.</summary>
     public string NegativePrompt { get; init; } = "";
 
     /// <summary>Also writes every level's picture side by side, lowest first.</summary>
@@ -70,7 +75,8 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     /// <param name="progress">Told pictures done and the step of the present batch, as a number 0..tasks.Count.</param>
     /// <param name="cancellation">Stops between two steps; finished pictures are kept.</param>
     /// <exception cref="MdmException">A setting does not fit the model, or the folder cannot be written.</exception>
-    public SamplingResult Run(IReadOnlyList<SamplingTask> tasks, Action<double>? progress = null, CancellationToken cancellation = default)
+    public SamplingResult Run(
+        IReadOnlyList<SamplingTask> tasks, Action<double>? progress = null, CancellationToken cancellation = default)
     {
         if (tasks.Count == 0)
             throw new MdmException("there is no prompt to draw");
@@ -189,8 +195,9 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     {
         string grid = Save("grid.png", PngWriter.Encode(ImageGrid.Compose(_sheet)));
         string page = Path.Combine(options.Folder, "index.html");
+        string noise = options.Eta is { } eta ? $"eta {eta:G3}" : "ancestral";
         string how = string.Create(CultureInfo.InvariantCulture,
-            $"guidance {options.Guidance:G4}, {(options.Steps ?? model.Process.Schedule.Steps)} steps, {(options.Eta is { } eta ? $"eta {eta:G3}" : "ancestral")}");
+            $"guidance {options.Guidance:G4}, {options.Steps ?? model.Process.Schedule.Steps} steps, {noise}");
         AtomicFile.WriteText(Path.Combine(options.Folder, "lst.json"), Gallery.List(_items));
         AtomicFile.WriteText(page, Gallery.Html(options.Title, _items, how));
         return new SamplingResult(_items, grid, page, complete);

@@ -33,6 +33,7 @@ public sealed class SamplingModel : IDisposable
     /// <summary>Null for an unconditional network.</summary>
     public ITextModel? Text { get; }
 
+    /// <summary>Prompts to tokens; null for an unconditional network.</summary>
     public CaptionTokenizer? Captions { get; }
 
     public DiffusionProcess Process { get; }

@@ -15,6 +15,7 @@ namespace Mdm.Model.Training;
 /// </summary>
 public sealed class CheckpointWriter(ProgramConfig config, ITextModel? text)
 {
+    /// <summary>Name of the configuration beside the checkpoints.</summary>
     public const string ConfigFile = "config.yaml";
 
     /// <summary>Name of the file with the averaged weights.</summary>

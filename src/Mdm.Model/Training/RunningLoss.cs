@@ -13,6 +13,7 @@ public sealed record RunningLoss(double Average, double Variance, double Best, d
     /// <summary>Before the first value.</summary>
     public static RunningLoss None { get; } = new(double.NaN, double.NaN, double.PositiveInfinity, double.NaN);
 
+    /// <summary>The square root of the variance.</summary>
     public double Spread => Math.Sqrt(Variance);
 
     /// <summary>With one more value, which must be finite.</summary>

@@ -15,6 +15,7 @@ public sealed record TrainerOptions
     /// <summary>Bytes of decoded images kept in memory.</summary>
     public long CacheBytes { get; init; } = 512L << 20;
 
+    /// <summary>Watches the run.</summary>
     public ITrainingObserver Observer { get; init; } = new SilentObserver();
 }
 

@@ -29,6 +29,7 @@ public sealed record TrainingProgress(
 /// </summary>
 public static class TrainingState
 {
+    /// <summary>Its name in the output folder.</summary>
     public const string FileName = "training_state.safetensors";
     private const string Model = "model.", Ema = "ema.";
     private const string FirstMoment = "adam.m.", SecondMoment = "adam.v.", AdamState = "adam.state";

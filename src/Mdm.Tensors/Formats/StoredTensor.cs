@@ -63,6 +63,7 @@ public sealed class StoredTensor
         }
     }
 
+    /// <summary>A float32 tensor with the given numbers, last dimension fastest.</summary>
     public static StoredTensor FromFloats(string name, long[] shape, float[] values) => new(name, shape, () => values);
 
     /// <summary>Writes the elements in row-major order, widened (float64: rounded) to float32.</summary>

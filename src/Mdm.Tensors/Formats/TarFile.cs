@@ -51,6 +51,7 @@ public sealed class TarFile : IDisposable
         }
     }
 
+    /// <summary>Whether the archive has a file of that name.</summary>
     public bool Contains(string name) => files.ContainsKey(Normal(name));
 
     /// <summary>The bytes of a file.</summary>

@@ -72,6 +72,7 @@ public sealed class GroupNorm : Module<Tensor>
     private readonly Parameter _bias;
     private readonly int _groups;
 
+    /// <exception cref="MdmException">The groups do not divide the channels.</exception>
     public GroupNorm(ModuleContext context, int channels, int groups)
         : base(context)
     {

@@ -38,6 +38,7 @@ public abstract class Module(ModuleContext context)
 /// <summary>A module from an input (a tensor or a record of them) to one tensor.</summary>
 public abstract class Module<TInput>(ModuleContext context) : Module(context)
 {
+    /// <summary>Computes the result, which the caller's scope then owns.</summary>
     public Tensor Call(TInput input)
     {
         Tensor y = Scoped(() => Forward(input), static (scope, result) => scope.Return(result));
@@ -52,6 +53,7 @@ public abstract class Module<TInput>(ModuleContext context) : Module(context)
 public abstract class Module<TInput, TResult>(ModuleContext context) : Module(context)
     where TResult : ITensorGroup
 {
+    /// <summary>Computes the results, which the caller's scope then owns.</summary>
     public TResult Call(TInput input) => Scoped(() => Forward(input), static (scope, result) =>
     {
         foreach (Tensor tensor in result.Tensors)

@@ -13,6 +13,8 @@ public readonly record struct ModuleContext(ParameterStore Store, string Path = 
     public Parameter Parameter(string name, Shape shape, Initialisation initialisation, int fanIn = 1) =>
         Parameter(name, shape, shape, initialisation, fanIn);
 
+    /// <summary>Declares a parameter of this module; where the shapes differ, it is [O,kH,kW,I] in memory and [O,I,kH,kW] in
+    /// checkpoints.</summary>
     public Parameter Parameter(string name, Shape shape, Shape fileShape, Initialisation initialisation, int fanIn = 1) =>
         Store.Declare((this / name).Path, shape, fileShape, initialisation, fanIn);
 }

@@ -38,6 +38,7 @@ public sealed class Parameter
 
     public Initialisation Initialisation { get; }
 
+    /// <summary>Inputs of one output, for <see cref="Initialisation.FanIn"/>.</summary>
     public int FanIn { get; }
 
     /// <summary>Whether training leaves it alone.</summary>
@@ -46,6 +47,8 @@ public sealed class Parameter
     /// <summary>Where it lies in the store's arena, in elements.</summary>
     internal long Offset { get; set; }
 
+    /// <summary>The numbers, a view into the store's arena.</summary>
+    /// <exception cref="InvalidOperationException">The store is on no device yet.</exception>
     public Tensor Value
     {
         get => _value ?? throw new InvalidOperationException($"{Name} has no memory yet: its store was not put on a device");

@@ -26,6 +26,7 @@ public sealed class ParameterStore : IDisposable
     /// <summary>The number of numbers in all parameters.</summary>
     public long ParameterCount => _parameters.Sum(p => p.Shape.Count);
 
+    /// <summary>Whether <see cref="Place"/> has given the parameters memory.</summary>
     public bool IsPlaced => _values != null;
 
     public IDevice Device => Values.Device;

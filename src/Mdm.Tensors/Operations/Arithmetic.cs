@@ -2,6 +2,8 @@ using Mdm.Kernels;
 
 namespace Mdm.Tensors.Operations;
 
+/// <summary>The operations on tensors, each recorded by the current tape where an input wants a gradient. Shapes that do not fit
+/// are an <see cref="ArgumentException"/> which names them.</summary>
 public static partial class Op
 {
     /// <summary>a + b, same shapes.</summary>

@@ -10,6 +10,7 @@ public static partial class Op
     /// <summary>x·Φ(x) with the exact error function, elementwise.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryFunction.Gelu, x);
 
+    /// <summary>tanh(x), elementwise.</summary>
     public static Tensor Tanh(Tensor x) => Unary(UnaryFunction.Tanh, x);
 
     private static Tensor Unary(UnaryFunction f, Tensor x)
