@@ -69,6 +69,8 @@ internal unsafe struct Tile
 
     public readonly bool AddsOnly => Bias == null && !HasResidual;
 
+    public readonly bool BiasOnly => Bias != null && !HasResidual && !Add;
+
     /// <summary>Rows C, C+step, ...</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetRows(float* c, nint step, int rows)

@@ -23,6 +23,28 @@ internal static unsafe class TileEdges
             float* c = (&t->C0)[i];
             float* residual = c + t->ResidualOffset;
             int j = 0;
+
+            // As wide as the tile will read it: a load of what several stores wrote has to wait for all of them to leave.
+            for (; Vector512.IsHardwareAccelerated && j <= columns - 16; j += 16)
+            {
+                Vector512<float> sum = t->Bias != null ? Vector512.Load(t->Bias + j) : Vector512<float>.Zero;
+                if (t->HasResidual)
+                    sum += Vector512.Load(residual + j);
+                if (t->Add)
+                    sum += Vector512.Load(c + j);
+                sum.Store(line + j);
+            }
+
+            for (; Vector256.IsHardwareAccelerated && j <= columns - 8; j += 8)
+            {
+                Vector256<float> sum = t->Bias != null ? Vector256.Load(t->Bias + j) : Vector256<float>.Zero;
+                if (t->HasResidual)
+                    sum += Vector256.Load(residual + j);
+                if (t->Add)
+                    sum += Vector256.Load(c + j);
+                sum.Store(line + j);
+            }
+
             for (; j <= columns - 4; j += 4)
             {
                 Vector128<float> sum = t->Bias != null ? Vector128.Load(t->Bias + j) : Vector128<float>.Zero;

@@ -28,19 +28,23 @@ internal static unsafe class TileKernel
         if (t->HasEpilogue)
         {
             bool direct = whole && t->AddsOnly;
-            if (!direct)
+            // A bias alone is the same for every row.
+            bool bias = whole && t->BiasOnly;
+            float* start = bias ? t->Bias : spill;
+            nint step = bias ? 0 : columns;
+            if (!direct && !bias)
                 TileEdges.Start(t, columns, sizeof(R));
-            Load<S, V, W>(direct ? t->C0 : spill, ref c00, ref c01, ref c02, ref c03);
+            Load<S, V, W>(direct ? t->C0 : start, ref c00, ref c01, ref c02, ref c03);
             if (sizeof(R) > 1)
-                Load<S, V, W>(direct ? t->C1 : spill + columns, ref c10, ref c11, ref c12, ref c13);
+                Load<S, V, W>(direct ? t->C1 : start + step, ref c10, ref c11, ref c12, ref c13);
             if (sizeof(R) > 2)
-                Load<S, V, W>(direct ? t->C2 : spill + 2 * columns, ref c20, ref c21, ref c22, ref c23);
+                Load<S, V, W>(direct ? t->C2 : start + 2 * step, ref c20, ref c21, ref c22, ref c23);
             if (sizeof(R) > 3)
-                Load<S, V, W>(direct ? t->C3 : spill + 3 * columns, ref c30, ref c31, ref c32, ref c33);
+                Load<S, V, W>(direct ? t->C3 : start + 3 * step, ref c30, ref c31, ref c32, ref c33);
             if (sizeof(R) > 4)
-                Load<S, V, W>(direct ? t->C4 : spill + 4 * columns, ref c40, ref c41, ref c42, ref c43);
+                Load<S, V, W>(direct ? t->C4 : start + 4 * step, ref c40, ref c41, ref c42, ref c43);
             if (sizeof(R) > 5)
-                Load<S, V, W>(direct ? t->C5 : spill + 5 * columns, ref c50, ref c51, ref c52, ref c53);
+                Load<S, V, W>(direct ? t->C5 : start + 5 * step, ref c50, ref c51, ref c52, ref c53);
         }
         else if (Sse.IsSupported && whole)
         {
