@@ -2,7 +2,7 @@ using System.Text.Json;
 using Mdm.Bench;
 using Mdm.Kernels.Cpu;
 
-// Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,step,profile,export] [--level avx512,avx2,plain] [--cpu-time]
+// Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,reader,step,profile,export] [--level avx512,avx2,plain] [--cpu-time]
 //           [--configs FILE,...] [--steps N] [--export FILE]
 // --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
 // step: whole training steps of each configuration; profile: where their time goes; export: what the first one's step saw and
@@ -38,6 +38,8 @@ if (only.Contains("conv"))
     AddAll(ConvBench.Run(levels));
 if (only.Contains("memory"))
     AddAll(MemoryBench.Run(levels));
+if (only.Contains("reader"))
+    AddAll(ReaderBench.Run());
 if (only.Contains("step"))
     AddAll(StepBench.Run(configs, levels, steps));
 if (only.Contains("profile"))
