@@ -28,7 +28,7 @@ internal static class QuickstartVerb
     public sealed class Options
     {
         [Setting("Minutes of training", Min = 0)]
-        public double Minutes { get; set; } = 3.5;
+        public double Minutes { get; set; } = 3.8;
 
         [Setting("Training images to draw", Min = 1)]
         public int Images { get; set; } = 20000;
