@@ -16,7 +16,14 @@ internal static class QuickstartVerb
     private const int ValidationImages = 200, HeldOutPrompts = 16;
 
     /// <summary>Scenes vary less than they could, so that a few minutes are enough to learn them.</summary>
-    private static readonly ShapeOptions s_scenes = new() { HoldOut = 0.1, Jitter = 0.25 };
+    private static readonly ShapeOptions s_scenes = new()
+    {
+        HoldOut = 0.1,
+        Jitter = 0.1,
+        VariedCaptions = false,
+        Kinds = [ShapeKind.Circle, ShapeKind.Square, ShapeKind.Triangle],
+    };
+
     private const string ExamplePrompt = "a large red circle above a small blue square";
 
     private static readonly OptionTable<Options> s_options = new("mdm quickstart [options]",
