@@ -38,6 +38,15 @@ def levels_of(config):
     return factors
 
 
+def shares_of(config):
+    """The part of a batch that each resolution sees: mixed_ratio 2:1 means that the highest of two sees the first 2/3."""
+    ratio = config["diffusion_config"].get("mixed_ratio")
+    if not ratio:
+        return [1.0] * (1 + len(levels_of(config)))
+    parts = [float(part) for part in str(ratio).split(":")]
+    return [sum(parts[:k + 1]) / sum(parts) for k in range(len(parts))]
+
+
 def pyramid(images, factors):
     result = [images]
     for factor in factors:
@@ -46,18 +55,22 @@ def pyramid(images, factors):
 
 
 def loss_of(network, config, images, times, text, epsilons, gammas):
-    """The mean over the batch of each resolution's mean squared error, added up: the loss of MdmNative for configurations
-    without further weights. The network predicts v; the error is that of the noise or of v."""
-    of_noise = config["diffusion_config"]["sampler_config"].get("loss_target_type", "DDPM") == "DDPM"
+    """The mean over the samples of each resolution of its mean squared error, added up: the loss of MdmNative for
+    configurations without further weights. The network predicts v; the error is that of the noise or of v."""
+    batch = len(times)
+    counts = [int(share * batch + 1e-9) for share in shares_of(config)]
+    images, epsilons, gammas = ([x[:n] for x, n in zip(all_levels, counts)] for all_levels in (images, epsilons, gammas))
+    sampler = config["diffusion_config"]["sampler_config"]
+    of_noise = sampler.get("loss_target_type", sampler["prediction_type"]) in ("DDPM", "DDIM")
     signals = [g.sqrt()[:, None, None, None] for g in gammas]
     noises = [(1 - g).sqrt()[:, None, None, None] for g in gammas]
     noisy = [s * x + n * e for s, n, x, e in zip(signals, noises, images, epsilons)]
     outputs = network(noisy if len(noisy) > 1 else noisy[0], times, *text)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     loss = 0
-    for v, x_t, x, e, s, n in zip(outputs, noisy, images, epsilons, signals, noises):
+    for v, x_t, x, e, s, n, share in zip(outputs, noisy, images, epsilons, signals, noises, shares_of(config)):
         error = s * v + n * x_t - e if of_noise else v - (s * e - n * x)
-        loss = loss + error.square().mean()
+        loss = loss + error.square().mean((1, 2, 3)).sum() / (share * batch)
     return loss, outputs
 
 
