@@ -97,7 +97,7 @@ internal static class MemoryBench
         yield return Bytes($"clip + Adam + EMA {N}", 10.0 * N, () =>
         {
             kernels.SquaredNorm(N, g, state);
-            kernels.AdamStep(N, options, p, g, m, v, ema, state);
+            kernels.AdamStep(N, options, p, g, m, v, ema, Ptr.None, state);
         });
 
         foreach (AttentionShape s in Attentions)

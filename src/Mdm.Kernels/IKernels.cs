@@ -6,6 +6,9 @@ namespace Mdm.Kernels;
 /// <para>Conventions: images are [B,H,W,C] (channels last), contiguous, float32 unless said otherwise. Convolution
 /// weights are [O,kH,kW,I], linear weights [O,I] (the same thing for 1x1). An operand documented as optional may be
 /// <see cref="Ptr.None"/>. A <see cref="Target"/> that is none is not computed; one that accumulates is added to.
+/// Activations of one call (x, y, dy, dx, residual, scaleShift, q, k, v, o) share a type, float32 or, where the device computes
+/// in it, bfloat16; so do the matrices they are multiplied with. Biases, gamma, beta, statistics, masks, per-sample numbers and
+/// losses are float32, and so are gradients of parameters; a product of bfloat16 matrices may be written as float32.
 /// Gradient outputs never alias inputs, except elementwise kernels, which may run in place.
 /// A call may return before its work is done (a GPU's stream); calls on one device are ordered. Every kernel is
 /// deterministic: same input, same device, same number of threads, same bits.</para>
@@ -239,9 +242,9 @@ public interface IOptimizerKernels
 
     /// <summary>One Adam step: with norm = sqrt(state[1]) and t = state[0]+1, if norm is finite:
     /// g = gradScale·g·min(1, clip/(gradScale·norm+1e-6)) (no clipping if clip = 0); m = b1 m+(1-b1) g; v = b2 v+(1-b2) g²;
-    /// p -= lr·(decoupled ? weightDecay·p : 0); p -= lr·(m/(1-b1^t))/(sqrt(v/(1-b2^t))+epsilon); ema = d·ema+(1-d)·p (ema optional);
+    /// p -= lr·(decoupled ? weightDecay·p : 0); p -= lr·(m/(1-b1^t))/(sqrt(v/(1-b2^t))+epsilon); ema = d·ema+(1-d)·p (ema optional); copy = p in bfloat16 (copy optional);
     /// state[0] = t. If it is not finite, nothing but state[3] += 1. lr = state[2], d = state[4].</summary>
-    void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr state);
+    void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr copy, Ptr state);
 }
 
 public readonly record struct AdamOptions(

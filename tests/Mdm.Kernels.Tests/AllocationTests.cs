@@ -38,7 +38,7 @@ internal sealed class AllocationTests(CpuLevel level) : LevelFixture(level)
             Kernels.AttentionBackward(
                 attention, rows, rows, rows, Mdm.Kernels.Ptr.None, new(y, 16), small, rows, rowsInto, RowsTarget.None, rowsInto);
             Kernels.SquaredNorm(N, x, state);
-            Kernels.AdamStep(N, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, true, 1, 1), y, x, z, z, Mdm.Kernels.Ptr.None, state);
+            Kernels.AdamStep(N, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, true, 1, 1), y, x, z, z, Mdm.Kernels.Ptr.None, Mdm.Kernels.Ptr.None, state);
         }
 
         Everything();

@@ -29,7 +29,7 @@ internal sealed class OptimizerTests(CpuLevel level) : LevelFixture(level)
         {
             float[] g = Random(n, 10 + t);
             Kernels.SquaredNorm(n, Ptr(g), Ptr(state, DType.Float64));
-            Kernels.AdamStep(n, o, Ptr(p), Ptr(g), Ptr(m), Ptr(v), Ptr(ema), Ptr(state, DType.Float64));
+            Kernels.AdamStep(n, o, Ptr(p), Ptr(g), Ptr(m), Ptr(v), Ptr(ema), Mdm.Kernels.Ptr.None, Ptr(state, DType.Float64));
             double norm = 0.5 * Math.Sqrt(g.Sum(x => (double)x * x));
             for (int i = 0; i < n; i++)
             {
@@ -60,7 +60,7 @@ internal sealed class OptimizerTests(CpuLevel level) : LevelFixture(level)
         state[OptimizerState.Step] = 7;
         Kernels.SquaredNorm(40, Ptr(g), Ptr(state, DType.Float64));
         Kernels.AdamStep(40, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, false, 1, 1), Ptr(p), Ptr(g), Ptr(m), Ptr(v),
-            Mdm.Kernels.Ptr.None, Ptr(state, DType.Float64));
+            Mdm.Kernels.Ptr.None, Mdm.Kernels.Ptr.None, Ptr(state, DType.Float64));
         Assert.That(p, Is.EqualTo(before));
         Assert.That(state[OptimizerState.Step], Is.EqualTo(7));
         Assert.That(state[OptimizerState.Skipped], Is.EqualTo(1));

@@ -181,7 +181,7 @@ public sealed partial class CountingKernels
 
     public void SquaredNorm(long n, Ptr gradients, Ptr state) => Count(KernelFamily.Optimizer, 2 * n, Read(gradients, n));
 
-    public void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr state) =>
+    public void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr copy, Ptr state) =>
         Count(KernelFamily.Optimizer, n * (ema.IsNone ? 14 : 17),
-            Read(gradients, n) + 2 * (Read(parameters, n) + Read(m, n) + Read(v, n) + Read(ema, n)));
+            Read(gradients, n) + 2 * (Read(parameters, n) + Read(m, n) + Read(v, n) + Read(ema, n)) + Read(copy, n));
 }

@@ -15,7 +15,7 @@ public sealed unsafe partial class CpuKernels
         ((double*)state.Address)[OptimizerState.SquaredNorm] = sum;
     }
 
-    public void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr state)
+    public void AdamStep(long n, in AdamOptions options, Ptr parameters, Ptr gradients, Ptr m, Ptr v, Ptr ema, Ptr copy, Ptr state)
     {
         double* s = (double*)state.Address;
         double norm = Math.Sqrt(s[OptimizerState.SquaredNorm]);
@@ -42,6 +42,8 @@ public sealed unsafe partial class CpuKernels
             EmaKeep = (float)decay,
             EmaRest = (float)(1 - decay),
         });
+        if (!copy.IsNone)
+            Cast(n, parameters, copy);
     }
 
     /// <summary>0.999f as 0.999 (the conversion to decimal keeps 7 digits): 1 - 0.999f would be 1.3e-5 off 0.001.</summary>

@@ -1,0 +1,21 @@
+namespace Mdm.Kernels.Cuda;
+
+/// <summary>The kernels of <c>kernels/*.cu</c> on one GPU, one file per family. Calls queue work on the device's stream and
+/// return.</summary>
+internal sealed partial class CudaKernels(CudaDevice device) : IKernels
+{
+    /// <summary>Every compilation that the kernels here may ask for, so that a first start can compile them together.</summary>
+    public static IReadOnlyList<KernelModule> Modules { get; } =
+    [
+        .. MatrixModules, .. ConvolutionModules, .. NormalizationModules, .. AttentionModules, .. ElementwiseModules,
+        .. ReductionModules, .. ResamplingModules, .. RandomModules, .. IndexingModules, .. OptimizerModules,
+    ];
+
+    /// <summary>Queues a kernel of a file that is compiled once for each type of activations.</summary>
+    private void Launch(string file, string kernel, DType type, Dim3 grid, Dim3 block, int sharedBytes,
+        params ReadOnlySpan<Arg> arguments) =>
+        device.Launch(new KernelId(KernelModule.Of(file, type), kernel), grid, block, sharedBytes, arguments);
+
+    /// <summary>Enough blocks of <paramref name="perBlock"/> elements for n.</summary>
+    private static int Blocks(long n, int perBlock) => checked((int)((n + perBlock - 1) / perBlock));
+}
