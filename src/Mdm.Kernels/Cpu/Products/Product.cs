@@ -35,6 +35,10 @@ internal unsafe struct Product
     /// <summary>Rows of a transposed A that are copied together: whole cache lines, whole tiles.</summary>
     private const int StripRows = 48;
 
+    /// <summary>Floats of a transposed A that is copied once for all blocks: twice its size passes through the
+    /// caches.</summary>
+    private const int SharedFloatsA = 8 * 1024 * 1024;
+
     /// <summary>Up to so many rows, with B transposed, are dot products.</summary>
     private const int DotRows = 16;
 
@@ -51,6 +55,7 @@ internal unsafe struct Product
     private int blocksN;
     private bool packs;
     private float* shared;
+    private float* sharedA;
 
     public static void Run(ref Product job)
     {
@@ -73,6 +78,8 @@ internal unsafe struct Product
                 CpuThreads.For(pieces, Math.Max(1, 8192 / (set.PanelWidth * Math.Min(BlockK, s.K))), &PackShared, p);
             }
 
+            if (p->sharedA != null)
+                CpuThreads.For(Strips(s.M) * ((s.K + BlockK - 1) / BlockK), 1, &PackSharedA, p);
             CpuThreads.For((s.M + p->blockM - 1) / p->blockM * p->blocksN, 1, &Blocks, p);
         }
     }
@@ -85,13 +92,19 @@ internal unsafe struct Product
         bool share = packs && (long)set.Padded(n) * Shape.K <= SharedFloats;
         shared = share ? Scratch.Get(ScratchUse.Shared, (long)set.Padded(n) * Shape.K) : null;
         blockN = BlockN;
-        blockM = Math.Min(m, share || !packs ? SharedRows : Math.Max(OwnRows, m / wanted));
+        // Every block of rows packs B again, so there are no more of them than threads need.
+        blockM = Math.Min(m, share || !packs ? SharedRows : Math.Max(OwnRows, Blocks(m, Math.Max(1, wanted / Blocks(n, BlockN)))));
+        blockM = Blocks(blockM, Tile.MaxRows) * Tile.MaxRows;
         while (Blocks(m, blockM) * Blocks(n, blockN) < wanted && blockN > set.PanelWidth && blockN > 64)
             blockN /= 2;
         if (Blocks(m, blockM) * Blocks(n, blockN) < wanted)
             blockM = Math.Min(m, Math.Max(6, Blocks(m, wanted / Blocks(n, blockN) * 6) * 6));
         blocksN = Blocks(n, blockN);
         packs = shared == null && (Shape.TransposeB || blockM >= PackRows || n % set.Lanes != 0);
+        long floatsA = (long)Strips(m) * StripRows * Shape.K;
+        sharedA = CopiesA(Math.Min(BlockK, Shape.K)) && blocksN > 1 && floatsA <= SharedFloatsA
+            ? Scratch.Get(ScratchUse.SharedA, floatsA)
+            : null;
 
         static int Blocks(int length, int block) => (length + block - 1) / block;
     }
@@ -106,6 +119,25 @@ internal unsafe struct Product
         {
             int j = piece % panels * set.PanelWidth, k = piece / panels * BlockK, count = Math.Min(BlockK, p->Shape.K - k);
             p->Pack(set, k, count, j, p->shared + (long)k * set.Padded(p->Shape.N) + (long)j * count);
+        }
+    }
+
+    private static int Strips(int rows) => (rows + StripRows - 1) / StripRows;
+
+    /// <summary>Whether all steps along k of a transposed A fall into the same few cache sets.</summary>
+    private readonly bool CopiesA(int count) => Shape.TransposeA && count >= BlockK / 2 && Shape.LdA % SetStride == 0;
+
+    /// <summary>Copies one strip of one <see cref="BlockK"/> of a transposed A; a block of k has its strips one after the
+    /// other.</summary>
+    private static void PackSharedA(void* context, int start, int end, int worker)
+    {
+        var p = (Product*)context;
+        int strips = Strips(p->Shape.M);
+        for (int piece = start; piece < end; piece++)
+        {
+            int i = piece % strips * StripRows, k = piece / strips * BlockK, count = Math.Min(BlockK, p->Shape.K - k);
+            float* to = p->sharedA + (long)k * strips * StripRows + (long)i * count;
+            Packing.Tiles(p->A + (nint)k * p->Shape.LdA + i, p->Shape.LdA, count, Math.Min(StripRows, p->Shape.M - i), to);
         }
     }
 
@@ -150,13 +182,20 @@ internal unsafe struct Product
             return;
         }
 
-        if (count < BlockK / 2 || Shape.LdA % SetStride != 0)
+        if (sharedA != null)
+        {
+            float* strip = sharedA + (long)k * Strips(Shape.M) * StripRows + (long)i0 * count;
+            Strip(set, i0, i1, j0, j1, k, count, packed, strip, count, Tile.MaxRows);
+            return;
+        }
+
+        if (!CopiesA(count))
         {
             Strip(set, i0, i1, j0, j1, k, count, packed, A + (nint)k * Shape.LdA + i0, 1, Shape.LdA);
             return;
         }
 
-        // All steps along k fall into the same few cache sets: a strip of tiles is copied first.
+        // A strip of tiles is copied first.
         float* copy = Scratch.Get(ScratchUse.PackedA, (long)StripRows * BlockK);
         for (int i = i0; i < i1; i += StripRows)
         {

@@ -8,6 +8,9 @@ internal enum ScratchUse
     /// <summary>Packed operand that all threads of a call read.</summary>
     Shared,
 
+    /// <summary>The other operand, likewise.</summary>
+    SharedA,
+
     /// <summary>Padded copy of an image.</summary>
     Image,
 
