@@ -72,6 +72,8 @@ internal sealed class TimedDevice : IDevice
 
     public IKernels Kernels { get; }
 
+    public bool Supports(DType type) => _inner.Supports(type);
+
     public MemoryStatistics Memory => _inner.Memory;
 
     public nint Allocate(long bytes) => _inner.Allocate(bytes);

@@ -11,6 +11,9 @@ public interface IDevice : IDisposable
 
     IKernels Kernels { get; }
 
+    /// <summary>Whether kernels take activations of a type: float32 everywhere, bfloat16 where there is hardware for it.</summary>
+    bool Supports(DType type);
+
     /// <summary>64-byte aligned memory, contents undefined, from the device's pool.
     /// Throws <see cref="OutOfMemoryException"/> that says what was asked, held and what to lower.</summary>
     nint Allocate(long bytes);

@@ -6,9 +6,11 @@ namespace Mdm.Kernels;
 /// <para>Conventions: images are [B,H,W,C] (channels last), contiguous, float32 unless said otherwise. Convolution
 /// weights are [O,kH,kW,I], linear weights [O,I] (the same thing for 1x1). An operand documented as optional may be
 /// <see cref="Ptr.None"/>. A <see cref="Target"/> that is none is not computed; one that accumulates is added to.
-/// Activations of one call (x, y, dy, dx, residual, scaleShift, q, k, v, o) share a type, float32 or, where the device computes
-/// in it, bfloat16; so do the matrices they are multiplied with. Biases, gamma, beta, statistics, masks, per-sample numbers and
-/// losses are float32, and so are gradients of parameters; a product of bfloat16 matrices may be written as float32.
+/// Types: activations of one call (x, y, dy, dx, residual, scaleShift, q, k, v, o; a, b, z of elementwise kernels) share a
+/// type, float32 or, where the device computes in it (<see cref="IDevice.Supports"/>), bfloat16; so do the matrices they are
+/// multiplied with (w, a table whose rows are looked up). Biases, gamma, beta, statistics, masks, per-sample numbers, sums,
+/// quantiles and losses are float32, whatever the activations are. The gradient of a matrix is float32 (a parameter's) or
+/// has the matrix's type: the target says which. Normal, Uniform, Fill and Sinusoid write float32.
 /// Gradient outputs never alias inputs, except elementwise kernels, which may run in place.
 /// A call may return before its work is done (a GPU's stream); calls on one device are ordered. Every kernel is
 /// deterministic: same input, same device, same number of threads, same bits.</para>
@@ -147,7 +149,8 @@ public interface IElementwiseKernels
     /// <summary>Zero bytes.</summary>
     void Zero(long bytes, nint address);
 
-    /// <summary>Copies rows of cols elements (both operands of one type; adding needs float32): joins and splits channels.</summary>
+    /// <summary>Copies rows of cols elements: joins and splits channels. Both operands have one type; adding needs one that the
+    /// device computes in.</summary>
     void CopyRows(int rows, int cols, Rows source, RowsTarget destination);
 
     /// <summary>Converts between float32, bfloat16, float16 and float64 (round to nearest even), and uint8/int32/int64 to float32.</summary>

@@ -23,6 +23,8 @@ public sealed class CountingDevice : IDevice
 
     public IKernels Kernels => Counter;
 
+    public bool Supports(DType type) => type is DType.Float32 or DType.BFloat16;
+
     /// <summary>What was asked of the kernels so far.</summary>
     public CountingKernels Counter { get; }
 

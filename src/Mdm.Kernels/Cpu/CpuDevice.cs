@@ -28,6 +28,8 @@ public sealed unsafe class CpuDevice : IDevice
 
     public IKernels Kernels { get; } = new CpuKernels();
 
+    public bool Supports(DType type) => type == DType.Float32;
+
     public MemoryStatistics Memory
     {
         get

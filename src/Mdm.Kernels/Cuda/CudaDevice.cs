@@ -9,6 +9,8 @@ public sealed class CudaDevice : IDevice
 
     public IKernels Kernels => throw new NotImplementedException();
 
+    public bool Supports(DType type) => type is DType.Float32 or DType.BFloat16;
+
     public MemoryStatistics Memory => throw new NotImplementedException();
 
     /// <summary>What launches depend on.</summary>
