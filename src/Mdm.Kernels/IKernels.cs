@@ -94,14 +94,16 @@ public readonly record struct GroupNormShape(int Batch, int Positions, int Chann
 /// <summary>Multi-head attention with a streaming softmax.</summary>
 public interface IAttentionKernels
 {
-    /// <summary>o = softmax(scale · q kᵀ) v per sample and head. Sample b's query row i is row b·Queries+i of q; head h owns
+    /// <summary>o = softmax(scale · q kᵀ + bias) v per sample and head. Sample b's query row i is row b·Queries+i of q; head h owns
     /// columns h·HeadWidth.. of every operand. keyMask is [Batch,Keys] float32 (0 = the key is left out), optional; a
-    /// sample whose keys are all left out gets o = 0. logSumExp [Batch,Heads,Queries] is written for the backward pass.</summary>
-    void AttentionForward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp);
+    /// sample whose keys are all left out gets o = 0. bias [Heads,Queries,Keys] float32 is shared by the samples, optional.
+    /// logSumExp [Batch,Heads,Queries] float32 is written for the backward pass.</summary>
+    void AttentionForward(
+        in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Ptr bias = default);
 
-    /// <summary>Gradients of q, k, v from that of o (dO).</summary>
+    /// <summary>Gradients of q, k, v (not of the bias) from that of o (dO).</summary>
     void AttentionBackward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Rows dO,
-        RowsTarget dq, RowsTarget dk, RowsTarget dv);
+        RowsTarget dq, RowsTarget dk, RowsTarget dv, Ptr bias = default);
 }
 
 public readonly record struct AttentionShape(int Batch, int Heads, int HeadWidth, int Queries, int Keys, float Scale);

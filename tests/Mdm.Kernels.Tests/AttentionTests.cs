@@ -19,11 +19,13 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
     ];
 
     [Test]
-    public void Output_and_gradients([ValueSource(nameof(Shapes))] AttentionShape s, [Values] bool masked, [Values] bool packed)
+    public void Output_and_gradients([ValueSource(nameof(Shapes))] AttentionShape s, [Values] bool masked, [Values] bool packed,
+        [Values] bool biased)
     {
         int c = s.Heads * s.HeadWidth, queries = s.Batch * s.Queries, keys = s.Batch * s.Keys;
         float[] q = Random(queries * c, 1, 1.5), k = Random(keys * c, 2, 1.5), v = Random(keys * c, 3);
         float[] dO = Random(queries * c, 4);
+        float[]? bias = biased ? Random(s.Heads * s.Queries * s.Keys, 5, 2) : null;
         float[]? mask = masked ? Zeros(keys) : null;
         for (int i = 0; masked && i < keys; i++)
             mask![i] = i % 3 == 1 || (i % s.Keys == s.Keys - 1 && i > s.Keys) ? 0 : 1;
@@ -36,8 +38,8 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] wdO = Spread(dO, c, extra, at);
         float[] wo = Filled(queries * stride, 7), logSumExp = Zeros(s.Batch * s.Heads * s.Queries);
         Rows Of(float[] a) => new(Ptr(a) + at, stride);
-        Kernels.AttentionForward(s, Of(wq), Of(wk), Of(wv), Ptr(mask), Of(wo), Ptr(logSumExp));
-        Reference reference = new(s, q, k, v, mask, dO);
+        Kernels.AttentionForward(s, Of(wq), Of(wk), Of(wv), Ptr(mask), Of(wo), Ptr(logSumExp), Ptr(bias));
+        Reference reference = new(s, q, k, v, mask, bias, dO);
         Near(Gather(wo, c, extra, at), reference.O, 1e-6, "o");
         Assert.That(wo.Where((_, i) => i % stride < at || i % stride >= at + c), Is.All.EqualTo(7), "columns beside the heads");
         for (int i = 0; i < logSumExp.Length; i++)
@@ -46,7 +48,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] dq = Filled(queries * stride, 1), dk = Filled(keys * stride, 1), dv = Filled(keys * stride, 1);
         RowsTarget To(float[] a, bool add) => new(Ptr(a) + at, stride, add);
         void Backward(RowsTarget tq, RowsTarget tk, RowsTarget tv) => Kernels.AttentionBackward(
-            s, Of(wq), Of(wk), Of(wv), Ptr(mask), Of(wo), Ptr(logSumExp), Of(wdO), tq, tk, tv);
+            s, Of(wq), Of(wk), Of(wv), Ptr(mask), Of(wo), Ptr(logSumExp), Of(wdO), tq, tk, tv, Ptr(bias));
         Backward(To(dq, true), To(dk, true), To(dv, true));
         Near(Gather(dq, c, extra, at), Array.ConvertAll(reference.DQ, x => 1 + x), 2e-6, "dq added");
         Near(Gather(dk, c, extra, at), Array.ConvertAll(reference.DK, x => 1 + x), 2e-6, "dk added");
@@ -68,16 +70,17 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] mask = Filled(5, 1);
         mask[2] = 0;
         float[] q = Random(24, 1), k = Random(30, 2), v = Random(30, 3), dO = Random(24, 4);
-        Reference at = new(s, q, k, v, mask, dO);
+        float[] bias = Random(40, 5);
+        Reference at = new(s, q, k, v, mask, bias, dO);
         foreach ((float[] x, double[] slopes) in new[] { (q, at.DQ), (k, at.DK), (v, at.DV) })
             for (int i = 0; i < x.Length; i++)
             {
                 float before = x[i];
                 x[i] = before + 0.0078125f;
                 float up = x[i];
-                double high = new Reference(s, q, k, v, mask, dO).Loss;
+                double high = new Reference(s, q, k, v, mask, bias, dO).Loss;
                 x[i] = before - 0.0078125f;
-                double slope = (high - new Reference(s, q, k, v, mask, dO).Loss) / ((double)up - x[i]);
+                double slope = (high - new Reference(s, q, k, v, mask, bias, dO).Loss) / ((double)up - x[i]);
                 x[i] = before;
                 Assert.That(slopes[i], Is.EqualTo(slope).Within(1e-4));
             }
@@ -90,7 +93,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] q = Random(24, 1, 30), k = Random(1200, 2, 30), v = Random(1200, 3), o = Zeros(24), logSumExp = Zeros(3);
         Rows Of(float[] a) => new(Ptr(a), 8);
         Kernels.AttentionForward(s, Of(q), Of(k), Of(v), Mdm.Kernels.Ptr.None, Of(o), Ptr(logSumExp));
-        Near(o, new Reference(s, q, k, v, null, o).O, 1e-3);
+        Near(o, new Reference(s, q, k, v, null, null, o).O, 1e-3);
         q[9] = float.NaN;
         Kernels.AttentionForward(s, Of(q), Of(k), Of(v), Mdm.Kernels.Ptr.None, Of(o), Ptr(logSumExp));
         Assert.That(o.Skip(8).Take(8), Is.All.NaN);
@@ -111,7 +114,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
     /// <summary>The formulas in float64.</summary>
     private sealed class Reference
     {
-        public Reference(AttentionShape s, float[] q, float[] k, float[] v, float[]? mask, float[] dO)
+        public Reference(AttentionShape s, float[] q, float[] k, float[] v, float[]? mask, float[]? bias, float[] dO)
         {
             int c = s.Heads * s.HeadWidth;
             (O, DQ, DK, DV) = (new double[q.Length], new double[q.Length], new double[k.Length], new double[k.Length]);
@@ -125,7 +128,8 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
                         int Key(int j) => j * c + h * s.HeadWidth;
                         double Dot(float[] x, int at, float[] y, int from) =>
                             Enumerable.Range(0, s.HeadWidth).Sum(d => (double)x[at + d] * y[from + d]);
-                        double[] scores = keys.Select(j => s.Scale * Dot(q, row, k, Key(j))).ToArray();
+                        double Bias(int j) => bias == null ? 0 : bias[(h * s.Queries + i) * s.Keys + j - b * s.Keys];
+                        double[] scores = keys.Select(j => s.Scale * Dot(q, row, k, Key(j)) + Bias(j)).ToArray();
                         double max = scores.DefaultIfEmpty(0).Max(), sum = scores.Sum(x => Math.Exp(x - max));
                         LogSumExp[(b * s.Heads + h) * s.Queries + i] = max + Math.Log(sum);
                         double[] p = scores.Select(x => Math.Exp(x - max) / sum).ToArray();

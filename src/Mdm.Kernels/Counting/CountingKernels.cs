@@ -79,22 +79,25 @@ public sealed partial class CountingKernels : IKernels
         return (2 * output * taps, (long)s.Batch * s.Height * s.Width * s.InChannels, s.OutChannels * taps, output);
     }
 
-    public void AttentionForward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp)
+    public void AttentionForward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp,
+        Ptr bias = default)
     {
         (long product, long queries, long keys) = Sizes(shape);
         Count(KernelFamily.Attention, 2 * product,
             Read(q.Ptr, queries) + Read(k.Ptr, keys) + Read(v.Ptr, keys) + Read(o.Ptr, queries)
-            + Read(keyMask, (long)shape.Batch * shape.Keys) + Read(logSumExp, (long)shape.Batch * shape.Heads * shape.Queries));
+            + Read(keyMask, (long)shape.Batch * shape.Keys) + Read(logSumExp, (long)shape.Batch * shape.Heads * shape.Queries)
+            + Read(bias, (long)shape.Heads * shape.Queries * shape.Keys));
     }
 
     public void AttentionBackward(in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Rows dO,
-        RowsTarget dq, RowsTarget dk, RowsTarget dv)
+        RowsTarget dq, RowsTarget dk, RowsTarget dv, Ptr bias = default)
     {
         (long product, long queries, long keys) = Sizes(shape);
         int products = 2 + (dq.IsNone ? 0 : 1) + (dk.IsNone ? 0 : 1) + (dv.IsNone ? 0 : 1);
         Count(KernelFamily.Attention, products * product, Read(q.Ptr, queries) + Read(k.Ptr, keys) + Read(v.Ptr, keys)
             + Read(o.Ptr, queries) + Read(dO.Ptr, queries) + Write(dq, queries) + Write(dk, keys) + Write(dv, keys)
-            + Read(keyMask, (long)shape.Batch * shape.Keys) + Read(logSumExp, (long)shape.Batch * shape.Heads * shape.Queries));
+            + Read(keyMask, (long)shape.Batch * shape.Keys) + Read(logSumExp, (long)shape.Batch * shape.Heads * shape.Queries)
+            + Read(bias, (long)shape.Heads * shape.Queries * shape.Keys));
     }
 
     /// <summary>Operations of one product over all heads (q kᵀ), and elements of the queries and of the keys.</summary>

@@ -79,44 +79,60 @@ internal static unsafe class AttentionTiles
     }
 
     /// <summary>0 for keys that count, -∞ for those left out and the padding up to whole panels. False if none counts.</summary>
-    public static bool FillBias(int keys, int paddedKeys, float* mask, float* bias)
+    public static bool FillExclusion(int keys, int paddedKeys, float* mask, float* exclusion)
     {
         bool any = false;
         for (int j = 0; j < paddedKeys; j++)
         {
             bool counts = j < keys && (mask == null || mask[j] != 0);
-            bias[j] = counts ? 0 : float.NegativeInfinity;
+            exclusion[j] = counts ? 0 : float.NegativeInfinity;
             any |= counts;
         }
 
         return any;
     }
 
-    /// <summary>max_j s[j] + bias[j]; n is a multiple of 2 vectors.</summary>
+    /// <summary>scores[r,c] += bias[r,j+c], bias being rows of length stride; nothing without a bias.</summary>
+    [MethodImpl(Hot)]
+    public static void AddBias<V>(int rows, int keys, float* bias, int stride, int j, float* scores)
+        where V : unmanaged, ISimd<V>
+    {
+        for (int r = 0; r < rows && bias != null; r++)
+        {
+            float* to = scores + r * Keys, from = bias + (long)r * stride + j;
+            int c = 0;
+            for (; c + V.Width <= keys; c += V.Width)
+                V.Store(to + c, V.Load(to + c) + V.Load(from + c));
+            for (; c < keys; c++)
+                to[c] += from[c];
+        }
+    }
+
+    /// <summary>max_j s[j] + exclusion[j]; n is a multiple of 2 vectors.</summary>
     [MethodImpl(Inline)]
-    public static float RowMax<V>(float* s, float* bias, int n)
+    public static float RowMax<V>(float* s, float* exclusion, int n)
         where V : unmanaged, ISimd<V>
     {
         V m0 = V.Set(float.NegativeInfinity), m1 = m0;
         for (int j = 0; j < n; j += 2 * V.Width)
         {
-            m0 = V.Max(m0, V.Load(s + j) + V.Load(bias + j));
-            m1 = V.Max(m1, V.Load(s + j + V.Width) + V.Load(bias + j + V.Width));
+            m0 = V.Max(m0, V.Load(s + j) + V.Load(exclusion + j));
+            m1 = V.Max(m1, V.Load(s + j + V.Width) + V.Load(exclusion + j + V.Width));
         }
 
         return V.Max(V.Max(m0, m1));
     }
 
-    /// <summary>s[j] = e^(s[j] + bias[j] - shift); returns their sum.</summary>
+    /// <summary>s[j] = e^(s[j] + exclusion[j] - shift); returns their sum.</summary>
     [MethodImpl(Inline)]
-    public static float RowExp<V>(float* s, float* bias, int n, float shift)
+    public static float RowExp<V>(float* s, float* exclusion, int n, float shift)
         where V : unmanaged, ISimd<V>
     {
         V sum0 = V.Set(0f), sum1 = sum0, m = V.Set(shift);
         for (int j = 0; j < n; j += 2 * V.Width)
         {
-            V p0 = SimdMath.Exp(V.Load(s + j) + V.Load(bias + j) - m);
-            V p1 = SimdMath.Exp(V.Load(s + j + V.Width) + V.Load(bias + j + V.Width) - m);
+            V p0 = SimdMath.Exp(V.Load(s + j) + V.Load(exclusion + j) - m);
+            V p1 = SimdMath.Exp(V.Load(s + j + V.Width) + V.Load(exclusion + j + V.Width) - m);
             V.Store(s + j, p0);
             V.Store(s + j + V.Width, p1);
             sum0 += p0;

@@ -6,21 +6,21 @@ public sealed unsafe partial class CpuKernels
 {
     public void AttentionBackward(
         in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Rows dO,
-        RowsTarget dq, RowsTarget dk, RowsTarget dv)
+        RowsTarget dq, RowsTarget dk, RowsTarget dv, Ptr bias = default)
     {
         if (!dq.IsNone || !dk.IsNone || !dv.IsNone)
             SimdLoops.For(shape.Batch * shape.Heads, 1,
-                new AttentionBackwardLoop(shape, q, k, v, keyMask.F32, o, logSumExp.F32, dO, dq, dk, dv));
+                new AttentionBackwardLoop(shape, q, k, v, keyMask.F32, o, logSumExp.F32, dO, dq, dk, dv, bias.F32));
     }
 
     // With P = e^(S - logSumExp) and δ_i = Σ_d dO·o:
     // dV = Pᵀ dO, dP = dO Vᵀ, dS = P·(dP - δ), dQ = scale·dS K, dK = dSᵀ (scale·Q).
     private struct AttentionBackwardLoop(
         AttentionShape shape, Rows q, Rows k, Rows v, float* keyMask, Rows o, float* logSumExp, Rows dO,
-        RowsTarget dq, RowsTarget dk, RowsTarget dv) : IParallelLoop
+        RowsTarget dq, RowsTarget dk, RowsTarget dv, float* positionBias) : IParallelLoop
     {
         // Copies of one head, and tiles; in scratch.
-        private float* keyPanels, valuePanels, keyRows, bias, keyGradients, valueGradients;
+        private float* keyPanels, valuePanels, keyRows, exclusion, keyGradients, valueGradients;
         private float* queries, outputGradients, queryGradients, scores, probabilityGradients, delta, shift;
 
         [MethodImpl(Hot)]
@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuKernels
             int keys = AttentionTiles.RoundUp(shape.Keys, TileProduct.PanelWidth<V>());
             TakeScratch(keys, depth, width);
             (int b, int column) = (head / shape.Heads, head % shape.Heads * depth);
-            bool any = AttentionTiles.FillBias(shape.Keys, keys, MaskRow(keyMask, b, shape.Keys), bias);
+            bool any = AttentionTiles.FillExclusion(shape.Keys, keys, MaskRow(keyMask, b, shape.Keys), exclusion);
             float* key = HeadRow(k, b, shape.Keys, column);
             AttentionTiles.PackPanels<V>(shape.Keys, depth, key, k.Stride, keyPanels);
             AttentionTiles.PackRows<V>(shape.Keys, depth, width, 1, key, k.Stride, keyRows);
@@ -65,9 +65,10 @@ public sealed unsafe partial class CpuKernels
                     shift[r] = float.IsNegativeInfinity(logSum) ? float.PositiveInfinity : logSum;
                 }
 
+                float* biasRows = BiasRows(positionBias, shape, head % shape.Heads, i);
                 new Span<float>(queryGradients, AttentionTiles.Queries * width).Clear();
                 for (int j = 0; j < keys && any; j += AttentionTiles.Keys)
-                    Tile<V>(count, width, j, Math.Min(AttentionTiles.Keys, keys - j));
+                    Tile<V>(count, width, j, Math.Min(AttentionTiles.Keys, keys - j), biasRows);
                 Put<V>(dq, (long)b * shape.Queries + i, column, count, shape.Scale, queryGradients, width);
             }
 
@@ -85,8 +86,8 @@ public sealed unsafe partial class CpuKernels
             float* p = Scratch.ForPiece<float>(copies + 3L * Queries * width + 2 * tile + 2 * Queries);
             keyPanels = p;
             valuePanels = keyPanels + (long)keys * depth;
-            bias = valuePanels + (long)keys * depth;
-            scores = bias + keys;
+            exclusion = valuePanels + (long)keys * depth;
+            scores = exclusion + keys;
             probabilityGradients = scores + tile;
             delta = probabilityGradients + tile;
             shift = delta + Queries;
@@ -100,12 +101,13 @@ public sealed unsafe partial class CpuKernels
 
         /// <summary>What the queries of a tile and the keys j .. j+tileKeys-1 add to the three gradients.</summary>
         [MethodImpl(Hot)]
-        private readonly void Tile<V>(int count, int width, int j, int tileKeys)
+        private readonly void Tile<V>(int count, int width, int j, int tileKeys, float* biasRows)
             where V : unmanaged, ISimd<V>
         {
             const int Stride = AttentionTiles.Keys;
             int depth = shape.HeadWidth, realKeys = Math.Min(tileKeys, shape.Keys - j);
             AttentionTiles.Scores<V>(count, tileKeys, depth, queries, width, keyPanels + (long)j * depth, scores);
+            AttentionTiles.AddBias<V>(count, realKeys, biasRows, shape.Keys, j, scores);
             AttentionTiles.Scores<V>(
                 count, tileKeys, depth, outputGradients, width, valuePanels + (long)j * depth, probabilityGradients);
             for (int r = 0; r < count; r++)
@@ -114,7 +116,7 @@ public sealed unsafe partial class CpuKernels
                 V logSum = V.Set(shift[r]), d = V.Set(delta[r]);
                 for (int c = 0; c < tileKeys; c += V.Width)
                 {
-                    V p = SimdMath.Exp(V.Load(s + c) + V.Load(bias + j + c) - logSum);
+                    V p = SimdMath.Exp(V.Load(s + c) + V.Load(exclusion + j + c) - logSum);
                     V.Store(s + c, p);
                     V.Store(dp + c, p * (V.Load(dp + c) - d));
                 }

@@ -19,6 +19,10 @@ internal static class AttentionCases
         // Scores of some hundreds: the softmax must subtract its maximum.
         yield return Self("large scores", 1, 9, 2, 8, null, 12);
 
+        yield return Biased("position bias", 2, 37, 2, 5, null, null);
+        yield return Biased("position bias, no scale", 1, 70, 2, 16, null, 1);
+        yield return Biased("position bias and mask", 3, 4, 2, 3, [1, 0, 1, 1, 1], 1);
+
         (int Batch, int Length, int Keys, int Heads, int Width, double[]? Mask, string What)[] cross =
         [
             (1, 1, 1, 1, 1, null, "one query, one key"), (2, 9, 1, 2, 5, null, "one key"), (2, 16, 7, 2, 8, null, "few keys"),
@@ -45,6 +49,18 @@ internal static class AttentionCases
             t => Reference(batch, length, length, heads, width, t[0], 3 * channels, t[0], channels, 3 * channels,
                 t.ElementAtOrDefault(1)),
             tolerance, tolerance);
+    }
+
+    private static OperationCase Biased(string what, int batch, int length, int heads, int width, double[]? mask, float? scale)
+    {
+        int channels = heads * width;
+        CaseInput qkv = Variable("qkv", new(batch, length, 3 * channels));
+        CaseInput bias = Constant("bias", new(heads, length, length), -3, 3);
+        return OperationCase.Of("SelfAttention", $"{what}, batch {batch}, length {length}, {heads} x {width}",
+            mask == null ? [qkv, bias] : [qkv, bias, Mask("mask", new(batch, length), mask)],
+            t => Op.SelfAttention(t[0], heads, t.ElementAtOrDefault(2), t[1], scale),
+            t => Reference(batch, length, length, heads, width, t[0], 3 * channels, t[0], channels, 3 * channels,
+                t.ElementAtOrDefault(2), t[1], scale));
     }
 
     private static OperationCase Cross(string what, int batch, int length, int keys, int heads, int width, double[]? mask)
@@ -76,6 +92,9 @@ internal static class AttentionCases
             t => Op.SelfAttention(t[0], 1), "the shape [2, 5, 5, 12]");
         yield return OperationCase.Refused("SelfAttention", "mask of another length", [qkv, Mask("mask", new(2, 4), 1)],
             t => Op.SelfAttention(t[0], 2, t[1]), "the mask has the shape [2, 4], expected [2, 5]");
+        yield return OperationCase.Refused("SelfAttention", "bias of another length",
+            [qkv, Constant("bias", new(2, 5, 4))], t => Op.SelfAttention(t[0], 2, null, t[1]),
+            "the bias has the shape [2, 5, 4], expected [2, 5, 5]");
         yield return OperationCase.Refused("CrossAttention", "keys of another width", [qkv, Variable("kv", new(2, 3, 12))],
             t => Op.CrossAttention(t[0], t[1], 2), "keys and values have the shape [2, 3, 12], expected [2, tokens, 8]");
         yield return OperationCase.Refused("CrossAttention", "keys of another batch", [qkv, Variable("kv", new(1, 3, 8))],
@@ -89,7 +108,7 @@ internal static class AttentionCases
 
     // q begins at column 0 of its rows, k at keyColumn of rows of kv, v right behind k.
     private static double[] Reference(int batch, int queries, int keys, int heads, int width, double[] q, int qStride,
-        double[] kv, int keyColumn, int kvStride, double[]? mask)
+        double[] kv, int keyColumn, int kvStride, double[]? mask, double[]? bias = null, double? scale = null)
     {
         int channels = heads * width;
         double[] o = new double[batch * queries * channels];
@@ -106,7 +125,8 @@ internal static class AttentionCases
                     int key = (b * keys + j) * kvStride + keyColumn + h * width;
                     for (int d = 0; d < width; d++)
                         score += q[row * qStride + h * width + d] * kv[key + d];
-                    weights[j] = mask?[b * keys + j] == 0 ? double.NegativeInfinity : score / Math.Sqrt(width);
+                    score = score * (scale ?? 1 / Math.Sqrt(width)) + (bias?[(h * queries + row % queries) * keys + j] ?? 0);
+                    weights[j] = mask?[b * keys + j] == 0 ? double.NegativeInfinity : score;
                     max = Math.Max(max, weights[j]);
                 }
 

@@ -4,27 +4,32 @@ namespace Mdm.Tensors.Operations;
 
 public static partial class Op
 {
-    /// <summary>Multi-head self-attention, softmax(q kᵀ/√(C/heads)) v: qkv [B,L,3C] holds all queries, all keys, all values;
-    /// head h owns channels h·C/heads.. of each. keyMask [B,L] float32, 0 = left out. Result [B,L,C].</summary>
-    public static Tensor SelfAttention(Tensor qkv, int heads, Tensor? keyMask = null)
+    /// <summary>Multi-head self-attention, softmax(scale · q kᵀ + bias) v: qkv [B,L,3C] holds all queries, all keys, all values;
+    /// head h owns channels h·C/heads.. of each. keyMask [B,L] float32, 0 = left out. bias [heads,L,L] float32 is shared by
+    /// the samples and gets no gradient. scale is 1/√(C/heads) if not given. Result [B,L,C].</summary>
+    public static Tensor SelfAttention(Tensor qkv, int heads, Tensor? keyMask = null, Tensor? bias = null, float? scale = null)
     {
         int channels = HeadChannels("self-attention", qkv, 3, heads);
         int batch = qkv.Shape[0], length = qkv.Shape[1];
         RequireMask(keyMask, batch, length);
-        var shape = Shaped(batch, heads, channels, length, length);
+        if (bias != null && bias.Shape != new Shape(heads, length, length))
+            throw new ArgumentException(
+                $"self-attention: the bias has the shape {bias.Shape}, expected [{heads}, {length}, {length}]");
+        var shape = Shaped(batch, heads, channels, length, length, scale);
         Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels));
         Tensor logSumExp = Tensor.Empty(qkv.Device, new Shape(batch, heads, length));
         IKernels k = qkv.Kernels;
         Ptr mask = keyMask?.Ptr ?? Ptr.None;
+        Ptr added = bias?.Ptr ?? Ptr.None;
         int stride = 3 * channels;
         Rows Part(int i) => new(qkv.Ptr + (long)i * channels, stride);
-        k.AttentionForward(shape, Part(0), Part(1), Part(2), mask, new Rows(o.Ptr, channels), logSumExp.Ptr);
-        return Tape.Record(o, [qkv], saved: [qkv, keyMask, o, logSumExp], dy =>
+        k.AttentionForward(shape, Part(0), Part(1), Part(2), mask, new Rows(o.Ptr, channels), logSumExp.Ptr, added);
+        return Tape.Record(o, [qkv], saved: [qkv, keyMask, bias, o, logSumExp], dy =>
         {
             Target d = dy.Target(qkv);
             RowsTarget Gradient(int i) => new(d.Ptr + (long)i * channels, stride, d.Accumulate);
             k.AttentionBackward(shape, Part(0), Part(1), Part(2), mask, new Rows(o.Ptr, channels), logSumExp.Ptr,
-                new Rows(dy.Ptr, channels), Gradient(0), Gradient(1), Gradient(2));
+                new Rows(dy.Ptr, channels), Gradient(0), Gradient(1), Gradient(2), added);
         });
     }
 
@@ -61,8 +66,8 @@ public static partial class Op
         });
     }
 
-    private static AttentionShape Shaped(int batch, int heads, int channels, int queries, int keys) =>
-        new(batch, heads, channels / heads, queries, keys, 1f / MathF.Sqrt(channels / heads));
+    private static AttentionShape Shaped(int batch, int heads, int channels, int queries, int keys, float? scale = null) =>
+        new(batch, heads, channels / heads, queries, keys, scale ?? 1f / MathF.Sqrt(channels / heads));
 
     private static int HeadChannels(string operation, Tensor packed, int parts, int heads)
     {
