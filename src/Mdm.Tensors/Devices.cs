@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Mdm.Kernels;
 using Mdm.Kernels.Cpu;
+using Mdm.Kernels.Cuda;
 
 namespace Mdm.Tensors;
 
@@ -16,20 +17,21 @@ public static class Devices
     public static bool IsName(string name) => name is "auto" or "cpu" or "cuda"
         || (name.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(name.AsSpan(5), out int index) && index >= 0);
 
-    /// <summary>The device of that name, the best there is for <c>auto</c>; one object per device and process.</summary>
-    /// <exception cref="MdmException">No such device.</exception>
+    /// <summary>The device of that name; one object per device and process. <c>auto</c> is the first GPU if it can be used,
+    /// else the CPU.</summary>
+    /// <exception cref="MdmException">No such device, or it cannot be used.</exception>
     public static IDevice Open(string name) =>
         s_open.GetOrAdd(KeyOf(name), key => new Lazy<IDevice>(() => key switch
         {
             "cpu" => new CpuDevice(),
-            _ when key == "cuda" || key.StartsWith("cuda:", StringComparison.Ordinal) => throw new MdmException(
-                $"device '{name}': this version computes on the CPU only; set device to cpu or auto"),
+            _ when IsName(key) => CudaDevice.Open(int.Parse(key.AsSpan("cuda:".Length))),
             _ => throw new MdmException($"device '{name}' is not known, expected {Names}"),
         })).Value;
 
-    private static string KeyOf(string name)
+    private static string KeyOf(string name) => name.Trim().ToLowerInvariant() switch
     {
-        string key = name.Trim().ToLowerInvariant();
-        return key == "auto" ? "cpu" : key;
-    }
+        "auto" => CudaDevice.WhyNot(0) == null ? "cuda:0" : "cpu",
+        "cuda" => "cuda:0",
+        var key => key,
+    };
 }

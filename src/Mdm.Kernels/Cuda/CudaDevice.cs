@@ -1,62 +1,168 @@
+using Mdm.Kernels.Cuda.Native;
+
 namespace Mdm.Kernels.Cuda;
 
-/// <summary>A GPU.</summary>
-public sealed class CudaDevice : IDevice
+/// <summary>A GPU: one stream of work in the device's primary context, and a pool of its memory. Several threads may use
+/// it.</summary>
+public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
 {
-    public string Name => throw new NotImplementedException();
+    private const uint NonBlockingStream = 1;
 
-    public string Description => throw new NotImplementedException();
+    [ThreadStatic]
+    private static CudaDevice? t_current;
 
-    public IKernels Kernels => throw new NotImplementedException();
+    private readonly CudaDriver driver;
+    private readonly Lock streamGate = new();
+    private readonly int device;
+    private readonly nint context;
+    private readonly nint stream;
+    private readonly MemoryPool pool;
+    private readonly KernelLoader loader;
+    private readonly KernelCompiler compiler;
+    private readonly StagingRing uploads;
+    private readonly Downloads downloads;
+    private readonly bool synchronous = IsSet("MDM_SYNC");
+    private bool disposed;
+
+    private CudaDevice(int index)
+    {
+        driver = CudaLibraries.Driver!;
+        Nvrtc nvrtc = CudaLibraries.Nvrtc!;
+        Name = $"cuda:{index}";
+        int handle;
+        driver.Check(driver.DeviceGet(&handle, index), "cuDeviceGet");
+        device = handle;
+        CudaProperties properties = CudaProperties.Of(driver, device);
+        Properties = properties with
+        {
+            HopperInstructions = KernelCompiler.HasHopperInstructions(nvrtc, properties.Capability),
+        };
+        compiler = new KernelCompiler(nvrtc, KernelSources.Default(), properties.Capability, Properties.HopperInstructions);
+        Description = $"{properties.Name} ({Name}), {properties.TotalMemory / (1 << 30)} GB, {compiler.Architecture}, "
+            + $"NVRTC {nvrtc.Version}";
+        nint retained;
+        int code = driver.PrimaryContextRetain(&retained, device);
+        if (code == CudaCode.OutOfMemory)
+            throw new MdmException($"{Name}: its memory is full (other programs use it); end them or use another GPU");
+        driver.Check(code, "cuDevicePrimaryCtxRetain");
+        context = retained;
+        MakeCurrent();
+        nint created;
+        driver.Check(driver.StreamCreate(&created, NonBlockingStream), "cuStreamCreate");
+        stream = created;
+        // The emulator guards the bounds of every allocation and looks for leaks, which a pool would hide.
+        pool = new MemoryPool(this, direct: CudaLibraries.Emulated);
+        loader = new KernelLoader(driver, compiler.Compile);
+        uploads = new StagingRing(driver, stream);
+        downloads = new Downloads(driver, stream);
+        Kernels = new CudaKernels(this);
+    }
+
+    /// <summary>Why GPU number <paramref name="index"/> cannot be used, in one sentence; null if it can.</summary>
+    public static string? WhyNot(int index) => CudaProbe.Problem(index);
+
+    /// <summary>Opens a GPU.</summary>
+    /// <exception cref="MdmException">It is not there or cannot be used; the message says what to do.</exception>
+    public static CudaDevice Open(int index) => WhyNot(index) is { } problem
+        ? throw new MdmException($"cuda:{index}: {problem}")
+        : new CudaDevice(index);
+
+    public string Name { get; }
+
+    public string Description { get; }
+
+    public IKernels Kernels { get; }
+
+    /// <summary>Whether float32 products may use TF32 (10 bits of mantissa). Also <c>MDM_TF32=1</c>.</summary>
+    public bool AllowTf32 { get; set; } = IsSet("MDM_TF32");
+
+    public MemoryStatistics Memory => pool.Statistics;
+
+    /// <summary>What launches depend on.</summary>
+    internal CudaProperties Properties { get; }
+
+    /// <summary>The functions of the driver, for what only some kernels need (tensor maps).</summary>
+    internal CudaDriver Driver => driver;
 
     public bool Supports(DType type) => type is DType.Float32 or DType.BFloat16;
 
-    public MemoryStatistics Memory => throw new NotImplementedException();
+    public nint Allocate(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        MakeCurrent();
+        nint address = pool.Allocate(bytes);
+        return address != 0 ? address : throw OutOfMemory(bytes);
+    }
 
-    /// <summary>What launches depend on.</summary>
-    internal CudaProperties Properties => throw new NotImplementedException();
+    public void Free(nint address, long bytes)
+    {
+        MakeCurrent();
+        pool.Free(address, bytes);
+    }
 
-    /// <summary>Whether float32 products may use TF32.</summary>
-    internal bool AllowTf32 => throw new NotImplementedException();
+    public void ResetPeak() => pool.ResetPeak();
 
-    public nint Allocate(long bytes) => throw new NotImplementedException();
-
-    public void Free(nint address, long bytes) => throw new NotImplementedException();
-
-    public void Upload(ReadOnlySpan<byte> source, nint destination) => throw new NotImplementedException();
-
-    public void Download(nint source, Span<byte> destination) => throw new NotImplementedException();
-
-    public void Synchronize() => throw new NotImplementedException();
-
-    public void ResetPeak() => throw new NotImplementedException();
-
-    public void Dispose() => throw new NotImplementedException();
+    /// <summary>Waits for the work, then gives everything back to the driver.</summary>
+    public void Dispose()
+    {
+        if (disposed)
+            return;
+        disposed = true;
+        MakeCurrent();
+        _ = driver.StreamSynchronize(stream);
+        uploads.Dispose();
+        downloads.Dispose();
+        pool.Clear();
+        loader.Dispose();
+        _ = driver.StreamDestroy(stream);
+        t_current = null;
+        _ = driver.PrimaryContextRelease(device);
+    }
 
     /// <summary>Memory for one call: disposing it right after the last launch that uses it is right, because calls on the
     /// stream are ordered.</summary>
     internal Scratch Borrow(long bytes) => new(this, bytes);
 
-    /// <summary>Queues a kernel.</summary>
-    /// <param name="kernel">Which; compiled or taken from the cache at its first use.</param>
-    /// <param name="grid">Blocks.</param>
-    /// <param name="block">Threads of a block.</param>
-    /// <param name="sharedBytes">Dynamic shared memory; above 48 KB it is asked for by itself.</param>
-    /// <param name="arguments">In the order of the kernel's parameters.</param>
-    internal void Launch(in KernelId kernel, Dim3 grid, Dim3 block, int sharedBytes, params ReadOnlySpan<Arg> arguments) =>
-        throw new NotImplementedException();
-}
+    bool IDeviceHeap.TryReserve(long bytes, out nint address)
+    {
+        nint allocated = 0;
+        int code = driver.MemAlloc(&allocated, (nuint)bytes);
+        if (code is not (CudaCode.Success or CudaCode.OutOfMemory))
+            driver.Check(code, $"cuMemAlloc of {bytes} bytes");
+        address = code == CudaCode.Success ? allocated : 0;
+        return code == CudaCode.Success;
+    }
 
-/// <summary>What launches depend on.</summary>
-/// <param name="Name">E.g. <c>NVIDIA H100 80GB HBM3</c>.</param>
-/// <param name="Capability">10·major + minor.</param>
-/// <param name="Multiprocessors">Blocks run on so many.</param>
-/// <param name="SharedPerBlock">Largest dynamic shared memory of a block, bytes.</param>
-/// <param name="SharedPerMultiprocessor">Bytes.</param>
-/// <param name="TotalMemory">Bytes.</param>
-/// <param name="L2Bytes">Second-level cache.</param>
-internal sealed record CudaProperties(string Name, int Capability, int Multiprocessors, int SharedPerBlock,
-    int SharedPerMultiprocessor, long TotalMemory, int L2Bytes);
+    void IDeviceHeap.Release(nint address)
+    {
+        driver.Check(driver.StreamSynchronize(stream), "cuStreamSynchronize");
+        driver.Check(driver.MemFree(address), "cuMemFree");
+    }
+
+    private void MakeCurrent()
+    {
+        if (t_current == this)
+            return;
+        driver.Check(driver.ContextSetCurrent(context), "cuCtxSetCurrent");
+        t_current = this;
+    }
+
+    private OutOfMemoryException OutOfMemory(long bytes)
+    {
+        nuint free, total;
+        driver.Check(driver.MemGetInfo(&free, &total), "cuMemGetInfo");
+        MemoryStatistics memory = Memory;
+        return new OutOfMemoryException(
+            $"{Name}: asked for {Megabytes(bytes)} with {Megabytes(memory.InUse)} in use, {Megabytes(memory.Reserved)} held and "
+            + $"{Megabytes((long)free)} of {Megabytes((long)total)} free on the GPU; lower the batch size or the image size, "
+            + "turn on gradient checkpointing or end other programs on the GPU");
+    }
+
+    private static string Megabytes(long bytes) => $"{bytes / 1048576.0:0.#} MB";
+
+    private static bool IsSet(string variable) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value && value != "0";
+}
 
 /// <summary>Device memory that goes back to the pool at the end of a using block.</summary>
 internal readonly struct Scratch : IDisposable

@@ -1,0 +1,68 @@
+using Mdm.Kernels.Cuda.Native;
+
+namespace Mdm.Kernels.Cuda;
+
+/// <summary>Compiles kernel sources for one GPU.</summary>
+internal sealed class KernelCompiler
+{
+    private const int Hopper = 90;
+
+    private readonly Nvrtc nvrtc;
+    private readonly KernelSources sources;
+
+    /// <param name="nvrtc">The compiler.</param>
+    /// <param name="sources">What it compiles.</param>
+    /// <param name="capability">Compute capability of the GPU, as 10·major + minor.</param>
+    /// <param name="architectureSpecific">Whether the code may use instructions that only this very GPU has (<c>sm_90a</c>).</param>
+    public KernelCompiler(Nvrtc nvrtc, KernelSources sources, int capability, bool architectureSpecific)
+    {
+        this.nvrtc = nvrtc;
+        this.sources = sources;
+        Capability = capability;
+        ArchitectureSpecific = architectureSpecific;
+        int newest = nvrtc.Architectures.Count > 0 ? nvrtc.Architectures[^1] : int.MaxValue;
+        EmitsPtx = capability > newest;
+        Architecture = EmitsPtx ? $"compute_{newest}" : $"sm_{capability}{(architectureSpecific ? "a" : "")}";
+    }
+
+    public int Capability { get; }
+
+    /// <summary>Whether Hopper's own instructions (wgmma) may be used.</summary>
+    public bool ArchitectureSpecific { get; }
+
+    /// <summary>Whether the GPU is newer than the compiler, so that the driver has to finish the translation.</summary>
+    public bool EmitsPtx { get; }
+
+    /// <summary>E.g. <c>sm_90a</c>, or <c>compute_90</c> for PTX.</summary>
+    public string Architecture { get; }
+
+    /// <summary>Whether a compiler makes Hopper's own instructions for a GPU.</summary>
+    public static bool HasHopperInstructions(Nvrtc nvrtc, int capability) => capability == Hopper && nvrtc.Version.Major >= 12;
+
+    /// <summary>Whether the GPU and the compiler are up to a module.</summary>
+    public bool CanCompile(KernelModule module) =>
+        module.MinimumCapability < Hopper ? module.MinimumCapability <= Capability : ArchitectureSpecific;
+
+    /// <summary>The options for a module.</summary>
+    public IReadOnlyList<string> Options(KernelModule module) =>
+    [
+        "--gpu-architecture=" + Architecture, "--std=c++17", "-lineinfo",
+        .. module.Defines.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(define => "-D" + define),
+    ];
+
+    /// <summary>CUBIN (or PTX) of a module.</summary>
+    /// <exception cref="MdmException">The source has errors: the message has the compiler's log.</exception>
+    public byte[] Compile(KernelModule module) => Compile(module, [], out _);
+
+    /// <summary>CUBIN (or PTX) of a module, compiled with more options.</summary>
+    /// <exception cref="MdmException">The source has errors: the message has the compiler's log.</exception>
+    public byte[] Compile(KernelModule module, string[] moreOptions, out string log)
+    {
+        CompilerOutput output = nvrtc.Compile(
+            sources[module.File], sources.Headers, [.. Options(module), .. moreOptions], EmitsPtx);
+        log = output.Log;
+        return output.Binary ?? throw new MdmException(
+            $"{module.File}{(module.Defines.Length > 0 ? $" ({module.Defines})" : "")}: NVRTC {nvrtc.Version} finds errors for "
+            + $"{Architecture}:\n{output.Log}");
+    }
+}

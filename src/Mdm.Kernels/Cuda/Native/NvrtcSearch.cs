@@ -1,0 +1,115 @@
+namespace Mdm.Kernels.Cuda.Native;
+
+/// <summary>Where NVRTC may lie: the toolkit, a distribution's package, or a Python wheel.</summary>
+internal static class NvrtcSearch
+{
+    /// <summary>Names a file or a folder that is tried before all others.</summary>
+    public const string Variable = "MDM_NVRTC";
+
+    private static readonly string[] s_loaderNames = OperatingSystem.IsWindows()
+        ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
+        : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"];
+
+    private static readonly string s_pattern = OperatingSystem.IsWindows() ? "nvrtc64_*.dll" : "libnvrtc*.so*";
+
+    /// <summary>Files and names to try, in order of preference. What <see cref="Variable"/> names is the only candidate then.</summary>
+    public static IEnumerable<string> Candidates()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } given)
+            return File.Exists(given) ? [Path.GetFullPath(given)] : FilesIn(given);
+        return s_loaderNames.Concat(Folders().SelectMany(FilesIn));
+    }
+
+    private static IEnumerable<string> Folders() => ToolkitFolders().Concat(WheelFolders());
+
+    private static IEnumerable<string> ToolkitFolders()
+    {
+        if (Environment.GetEnvironmentVariable("CUDA_PATH") is { Length: > 0 } toolkit)
+        {
+            yield return Path.Combine(toolkit, "bin");
+            yield return Path.Combine(toolkit, "bin", "x64");
+            yield return Path.Combine(toolkit, "lib64");
+        }
+
+        // The newest toolkit first; /usr/local/cuda is the one that its owner chose.
+        IEnumerable<string> installed = Directories("/usr/local", "cuda*");
+        foreach (string folder in installed.OrderByDescending(f => f is "/usr/local/cuda").ThenByDescending(f => f))
+            yield return Path.Combine(folder, "lib64");
+    }
+
+    /// <summary>The site-packages folders of the Pythons here: the active environment first, then those on the PATH.</summary>
+    internal static IEnumerable<string> PythonFolders()
+    {
+        var prefixes = new List<string>();
+        foreach (string variable in (string[])["VIRTUAL_ENV", "CONDA_PREFIX"])
+        {
+            if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } prefix)
+                prefixes.Add(prefix);
+        }
+
+        string python = OperatingSystem.IsWindows() ? "python.exe" : "python3";
+        foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
+        {
+            if (folder.Length > 0 && File.Exists(Path.Combine(folder, python)))
+                prefixes.Add(OperatingSystem.IsWindows() ? folder : Path.GetDirectoryName(folder) ?? folder);
+        }
+
+        if (Environment.GetEnvironmentVariable("HOME") is { Length: > 0 } home)
+            prefixes.Add(Path.Combine(home, ".local"));
+        foreach (string prefix in prefixes.Distinct())
+        {
+            if (OperatingSystem.IsWindows())
+            {
+                yield return Path.Combine(prefix, "Lib", "site-packages");
+                continue;
+            }
+
+            foreach (string lib in (string[])["lib", "lib64", "local/lib"])
+            {
+                foreach (string version in Directories(Path.Combine(prefix, lib), "python3*").OrderDescending())
+                {
+                    yield return Path.Combine(version, "site-packages");
+                    yield return Path.Combine(version, "dist-packages");
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<string> WheelFolders()
+    {
+        string lib = OperatingSystem.IsWindows() ? "bin" : "lib";
+        foreach (string packages in PythonFolders())
+        {
+            yield return Path.Combine(packages, "nvidia", "cu13", lib);
+            yield return Path.Combine(packages, "nvidia", "cu13", lib, "x86_64");
+            yield return Path.Combine(packages, "nvidia", "cuda_nvrtc", lib);
+            yield return Path.Combine(packages, "torch", "lib");
+        }
+    }
+
+    /// <summary>The compilers in a folder, the newest first; not their helper libraries, nor the variant built for other loaders.</summary>
+    private static IEnumerable<string> FilesIn(string folder)
+    {
+        try
+        {
+            return [.. Directory.EnumerateFiles(folder, s_pattern)
+                .Where(f => !f.Contains(".alt.") && !f.Contains("builtins")).OrderDescending()];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+
+    private static IEnumerable<string> Directories(string folder, string pattern)
+    {
+        try
+        {
+            return Directory.GetDirectories(folder, pattern);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}
