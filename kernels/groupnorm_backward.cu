@@ -273,6 +273,33 @@ __device__ __forceinline__ void slab(const GroupNormArgs<T>& n)
             dx.at(first + p), add);
 }
 
+// dgamma and dbeta from the totals S1 and S2·rstd of the samples.
+template <typename T>
+__device__ __forceinline__ void parameters(const GroupNormArgs<T>& n)
+{
+    DYNAMIC_SHARED(float, shared);
+    Columns at(n.columns, n.rows);
+    float* totals = shared + n.rows * (2 * n.columns + 1);
+    int first = blockIdx.x * n.columns, channel = first + at.tx;
+    float dgamma[1] = {}, dbeta[1] = {};
+    for (int b = at.ty; b < n.batch && channel < n.channels; b += at.rows)
+    {
+        i64 i = (i64)b * n.channels + channel;
+        float scale = n.scaleShift ? 1 + to_float(n.scaleShift[i + (i64)b * n.channels]) : 1;
+        dbeta[0] += scale * n.totals[2 * i];
+        dgamma[0] += scale * n.totals[2 * i + 1];
+    }
+
+    column_totals<1>(at, dgamma, dbeta, shared, totals);
+    for (int i = threadIdx.x; i < n.columns && first + i < n.channels; i += blockDim.x)
+    {
+        if (n.dgamma)
+            put(n.dgamma + first + i, totals[i], n.addDgamma);
+        if (n.dbeta)
+            put(n.dbeta + first + i, totals[n.columns + i], n.addDbeta);
+    }
+}
+
 static const int Wide = Widest<MDM_T>::N;
 
 extern "C" __global__ void groupnorm_sums_wide(GroupNormArgs<MDM_T> n)
@@ -307,28 +334,4 @@ extern "C" __global__ void __launch_bounds__(512) groupnorm_backward_slab_single
     n.silu ? slab<MDM_T, 1, true>(n) : slab<MDM_T, 1, false>(n);
 }
 
-// dgamma and dbeta from the totals S1 and S2·rstd of the samples.
-extern "C" __global__ void groupnorm_parameters(GroupNormArgs<MDM_T> n)
-{
-    DYNAMIC_SHARED(float, shared);
-    Columns at(n.columns, n.rows);
-    float* totals = shared + n.rows * (2 * n.columns + 1);
-    int first = blockIdx.x * n.columns, channel = first + at.tx;
-    float dgamma[1] = {}, dbeta[1] = {};
-    for (int b = at.ty; b < n.batch && channel < n.channels; b += at.rows)
-    {
-        i64 i = (i64)b * n.channels + channel;
-        float scale = n.scaleShift ? 1 + to_float(n.scaleShift[i + (i64)b * n.channels]) : 1;
-        dbeta[0] += scale * n.totals[2 * i];
-        dgamma[0] += scale * n.totals[2 * i + 1];
-    }
-
-    column_totals<1>(at, dgamma, dbeta, shared, totals);
-    for (int i = threadIdx.x; i < n.columns && first + i < n.channels; i += blockDim.x)
-    {
-        if (n.dgamma)
-            put(n.dgamma + first + i, totals[i], n.addDgamma);
-        if (n.dbeta)
-            put(n.dbeta + first + i, totals[n.columns + i], n.addDbeta);
-    }
-}
+extern "C" __global__ void groupnorm_parameters(GroupNormArgs<MDM_T> n) { parameters<MDM_T>(n); }

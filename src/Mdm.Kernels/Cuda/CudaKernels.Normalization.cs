@@ -2,13 +2,10 @@ namespace Mdm.Kernels.Cuda;
 
 internal sealed partial class CudaKernels
 {
-    private static KernelModule[] NormalizationModules => [];
-
-    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd) =>
-        throw new NotImplementedException();
-
-    public void GroupNormBackward(in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd, Target dx, Target dgamma, Target dbeta, Target dscaleShift) =>
-        throw new NotImplementedException();
+    private static KernelModule[] NormalizationModules =>
+    [
+        .. KernelModule.BothTypes(GroupNormFile), .. KernelModule.BothTypes(GroupNormBackwardFile),
+    ];
 
     public void LayerNormForward(int rows, int cols, float epsilon, Ptr x, Ptr gamma, Ptr beta, Ptr y, Ptr mean, Ptr rstd) =>
         throw new NotImplementedException();
