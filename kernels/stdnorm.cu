@@ -1,7 +1,7 @@
 // Per-sample normalisation: y = x / std, the unbiased deviation (n-1) over a sample's n elements; the mean stays.
 // Backward: dx = dy/std - (x - mean)·(Σ dy·x)/((n-1)·std³).
 //
-// Layout: x, y [batch, inner]; mean, std [batch] float. Two passes: sums of chunks, then every block of the second pass
+// Layout: x, y [batch, inner]; mean, deviation [batch] float. Two passes: sums of chunks, then every block of the second pass
 // joins the chunks of its sample (at most 256) in the same order and goes over its part. The sums are of x - shift, shift being
 // the mean of 256 elements spread over the sample, and of their squares. inner may be anything: 16 bytes a thread where
 // addresses and inner allow it.
@@ -70,7 +70,7 @@ __device__ __forceinline__ void moments(i64 inner, const T* x, float* partials)
 }
 
 template <typename T, int V>
-__device__ __forceinline__ void scale(i64 inner, const T* x, const float* partials, T* y, float* mean, float* std)
+__device__ __forceinline__ void scale(i64 inner, const T* x, const float* partials, T* y, float* mean, float* deviation)
 {
     SHARED(float, scratch[32]);
     i64 packs = inner / V, length = (packs + gridDim.x - 1) / gridDim.x;
@@ -80,14 +80,14 @@ __device__ __forceinline__ void scale(i64 inner, const T* x, const float* partia
     float count = inside ? (float)((min(packs, before + length) - before) * V) : 0, origin = sums[0];
     float part = inside ? sums[2 * threadIdx.x] : origin, squares = inside ? sums[2 * threadIdx.x + 1] : 0;
     float m = origin + block_reduce<Sum>(count * (part - origin), scratch) / inner;
-    float deviation = sqrtf(block_reduce<Sum>(squares + count * (part - m) * (part - m), scratch) / (inner - 1));
+    float spread = sqrtf(block_reduce<Sum>(squares + count * (part - m) * (part - m), scratch) / (inner - 1));
     if (blockIdx.x == 0 && threadIdx.x == 0)
     {
         mean[blockIdx.y] = m;
-        std[blockIdx.y] = deviation;
+        deviation[blockIdx.y] = spread;
     }
 
-    float k = 1 / deviation;
+    float k = 1 / spread;
     const T* from = x + (i64)blockIdx.y * inner;
     T* to = y + (i64)blockIdx.y * inner;
     Part own(packs);
@@ -135,13 +135,13 @@ __device__ __forceinline__ void products(i64 inner, const T* dy, const T* x, flo
 }
 
 template <typename T, int V>
-__device__ __forceinline__ void input(i64 inner, const T* dy, const T* x, const float* mean, const float* std,
+__device__ __forceinline__ void input(i64 inner, const T* dy, const T* x, const float* mean, const float* deviation,
     const float* partials, T* dx, bool add)
 {
     SHARED(float, scratch[32]);
     float sum = threadIdx.x < gridDim.x ? partials[(i64)blockIdx.y * gridDim.x + threadIdx.x] : 0;
     sum = block_reduce<Sum>(sum, scratch);
-    float m = mean[blockIdx.y], k = 1 / std[blockIdx.y], along = -sum / (inner - 1) * k * k * k;
+    float m = mean[blockIdx.y], k = 1 / deviation[blockIdx.y], along = -sum / (inner - 1) * k * k * k;
     const T *a = dy + (i64)blockIdx.y * inner, *b = x + (i64)blockIdx.y * inner;
     T* to = dx + (i64)blockIdx.y * inner;
     Part part(inner / V);
@@ -163,18 +163,18 @@ __device__ __forceinline__ void input(i64 inner, const T* dy, const T* x, const 
         moments<MDM_T, V>(inner, x, partials);                                                                              \
     }                                                                                                                       \
     extern "C" __global__ void stdnorm_scale_##name(                                                                        \
-        i64 inner, const MDM_T* x, const float* partials, MDM_T* y, float* mean, float* std)                                \
+        i64 inner, const MDM_T* x, const float* partials, MDM_T* y, float* mean, float* deviation)                          \
     {                                                                                                                       \
-        scale<MDM_T, V>(inner, x, partials, y, mean, std);                                                                  \
+        scale<MDM_T, V>(inner, x, partials, y, mean, deviation);                                                            \
     }                                                                                                                       \
     extern "C" __global__ void stdnorm_products_##name(i64 inner, const MDM_T* dy, const MDM_T* x, float* partials)         \
     {                                                                                                                       \
         products<MDM_T, V>(inner, dy, x, partials);                                                                         \
     }                                                                                                                       \
     extern "C" __global__ void stdnorm_input_##name(i64 inner, const MDM_T* dy, const MDM_T* x, const float* mean,          \
-        const float* std, const float* partials, MDM_T* dx, int add)                                                        \
+        const float* deviation, const float* partials, MDM_T* dx, int add)                                                  \
     {                                                                                                                       \
-        input<MDM_T, V>(inner, dy, x, mean, std, partials, dx, add);                                                        \
+        input<MDM_T, V>(inner, dy, x, mean, deviation, partials, dx, add);                                                  \
     }
 
 KERNELS(wide, Widest<MDM_T>::N)

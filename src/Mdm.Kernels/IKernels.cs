@@ -81,6 +81,11 @@ public interface INormalizationKernels
 
     void LayerNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr mean, Ptr rstd, Target dx, Target dgamma, Target dbeta);
 
+    /// <summary>y = x·rstd_row·gamma with rstd = 1/√(mean(x²) + epsilon) over rows of length cols; rstd is [rows].</summary>
+    void RmsNormForward(int rows, int cols, float epsilon, Ptr x, Ptr gamma, Ptr y, Ptr rstd);
+
+    void RmsNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr rstd, Target dx, Target dgamma);
+
     /// <summary>y = x / std(x) per sample, the standard deviation over all inner elements, unbiased (n-1), mean not removed.
     /// mean and std are [batch], written for the backward pass.</summary>
     void StdNormalizeForward(int batch, long inner, Ptr x, Ptr y, Ptr mean, Ptr std);

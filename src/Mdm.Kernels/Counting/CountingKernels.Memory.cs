@@ -37,6 +37,19 @@ public sealed partial class CountingKernels
             Read(x, n) + Read(dy, n) + Read(gamma, cols) + Write(dx, n) + Write(dgamma, cols) + Write(dbeta, cols));
     }
 
+    public void RmsNormForward(int rows, int cols, float epsilon, Ptr x, Ptr gamma, Ptr y, Ptr rstd)
+    {
+        long n = (long)rows * cols;
+        Count(KernelFamily.Normalization, 4 * n, Read(x, n) + Read(y, n) + Read(gamma, cols));
+    }
+
+    public void RmsNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr rstd, Target dx, Target dgamma)
+    {
+        long n = (long)rows * cols;
+        Count(KernelFamily.Normalization, 10 * n,
+            Read(x, n) + Read(dy, n) + Read(gamma, cols) + Write(dx, n) + Write(dgamma, cols));
+    }
+
     public void StdNormalizeForward(int batch, long inner, Ptr x, Ptr y, Ptr mean, Ptr std) =>
         Count(KernelFamily.Normalization, 5 * batch * inner, Read(x, batch * inner) + Read(y, batch * inner));
 

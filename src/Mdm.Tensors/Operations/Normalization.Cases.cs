@@ -6,7 +6,7 @@ namespace Mdm.Tensors.Operations;
 
 internal static class NormalizationCases
 {
-    public static IEnumerable<OperationCase> All() => [.. GroupNorm(), .. LayerNorm(), .. StdNormalize()];
+    public static IEnumerable<OperationCase> All() => [.. GroupNorm(), .. LayerNorm(), .. RmsNorm(), .. StdNormalize()];
 
     private static IEnumerable<OperationCase> GroupNorm()
     {
@@ -79,6 +79,21 @@ internal static class NormalizationCases
             "an input of shape [2, 8] does not fit a weight of shape [8] and a bias of shape [7]");
     }
 
+    private static IEnumerable<OperationCase> RmsNorm()
+    {
+        // A single number divided by its size is ±1: the gradient is 0 but for rounding.
+        foreach (Shape shape in new Shape[] { new(2, 5, 8), new(1, 3), new(7, 33), new(70, 2, 40), new(2, 1100), new(3, 1) })
+        {
+            int cols = shape[-1];
+            yield return OperationCase.Of("RmsNorm", $"{shape}",
+                [Variable("x", shape, -2, 3), Variable("gamma", new(cols), 0.5, 1.5)],
+                t => Op.RmsNorm(t[0], t[1]), t => RmsReference(cols, t[0], t[1]), backwardTolerance: cols == 1 ? 1e-3 : 1e-5);
+        }
+
+        yield return OperationCase.Refused("RmsNorm", "weight of another width", [Variable("x", new(2, 8)), Variable("g", new(7))],
+            t => Op.RmsNorm(t[0], t[1]), "an input of shape [2, 8] does not fit a weight of shape [7], expected [8]");
+    }
+
     private static IEnumerable<OperationCase> StdNormalize()
     {
         foreach (Shape shape in new Shape[] { new(2, 4, 4, 3), new(1, 2), new(3, 5, 7, 3), new(2, 300) })
@@ -117,6 +132,21 @@ internal static class NormalizationCases
                     y[i] = silu ? n / (1 + Math.Exp(-n)) : n;
                 }
             }
+        }
+
+        return y;
+    }
+
+    private static double[] RmsReference(int cols, double[] x, double[] gamma)
+    {
+        double[] y = new double[x.Length];
+        for (int r = 0; r < x.Length; r += cols)
+        {
+            double squares = 0;
+            for (int c = 0; c < cols; c++)
+                squares += x[r + c] * x[r + c];
+            for (int c = 0; c < cols; c++)
+                y[r + c] = x[r + c] / Math.Sqrt(squares / cols + 1e-6f) * gamma[c];
         }
 
         return y;

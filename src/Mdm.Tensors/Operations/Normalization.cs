@@ -50,6 +50,21 @@ public static partial class Op
                 dy.Target(x), dy.Target(gamma), dy.Target(beta)));
     }
 
+    /// <summary>RMSNorm over the last dimension: x/√(mean(x²)+ε)·γ, γ [C].</summary>
+    public static Tensor RmsNorm(Tensor x, Tensor gamma, float epsilon = 1e-6f)
+    {
+        int cols = x.Shape[-1];
+        if (gamma.Count != cols)
+            throw new ArgumentException(
+                $"RMS norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape}, expected [{cols}]");
+        int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
+        Tensor y = Tensor.Like(x), rstd = Tensor.Empty(x.Device, new Shape(rows));
+        IKernels k = x.Kernels;
+        k.RmsNormForward(rows, cols, epsilon, x.Ptr, gamma.Ptr, y.Ptr, rstd.Ptr);
+        return Tape.Record(y, [x, gamma], saved: [x, gamma, rstd], dy =>
+            k.RmsNormBackward(rows, cols, dy.Ptr, x.Ptr, gamma.Ptr, rstd.Ptr, dy.Target(x), dy.Target(gamma)));
+    }
+
     /// <summary>x / std(x) per sample: unbiased standard deviation over everything but the batch, mean not removed.</summary>
     public static Tensor StdNormalize(Tensor x)
     {
