@@ -2,11 +2,11 @@ using System.Text.Json;
 using Mdm.Bench;
 using Mdm.Kernels.Cpu;
 
-// Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,reader,step,profile,export] [--level avx512,avx2,plain] [--cpu-time]
+// Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,reader,step,export] [--level avx512,avx2,plain] [--cpu-time]
 //           [--configs FILE,...] [--steps N] [--export FILE]
 // --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
-// step: whole training steps of each configuration; profile: where their time goes; export: what the first one's step saw and
-// computed goes to a safetensors file, for bench/pytorch/training_step.py --check.
+// step: whole training steps of each configuration; export: what the first one's step saw and computed goes to a safetensors
+// file, for bench/pytorch/training_step.py --check. Where a step's time goes: mdm profile.
 if (args.Contains("--cpu-time"))
 {
     Measure.CpuTime = true;
@@ -42,9 +42,6 @@ if (only.Contains("reader"))
     AddAll(ReaderBench.Run());
 if (only.Contains("step"))
     AddAll(StepBench.Run(configs, levels, steps));
-if (only.Contains("profile"))
-    foreach (string config in configs)
-        StepBench.Profile(config, steps);
 if (only.Contains("export"))
     StepExport.Write(configs[0], Option("--export") ?? "step.safetensors");
 if (json != null)

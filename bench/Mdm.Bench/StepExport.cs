@@ -1,6 +1,7 @@
 using Mdm.Kernels;
 using Mdm.Kernels.Cpu;
 using Mdm.Model.Diffusion;
+using Mdm.Model.Profiling;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats;
 using Mdm.Tensors.Modules;
@@ -15,7 +16,7 @@ internal static class StepExport
     public static void Write(string configPath, string file)
     {
         using var device = new CpuDevice();
-        using var step = new TrainingStep(configPath, device);
+        using SyntheticTraining step = StepBench.Open(configPath, device);
         using Scope scope = Scope.Enter();
         int steps = step.Process.Schedule.Steps;
         int[] times = [.. Enumerable.Range(0, step.Batch).Select(i => (i * 37 + 11) * steps / 1000 % steps)];

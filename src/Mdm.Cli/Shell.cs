@@ -41,6 +41,7 @@ internal static class Shell
         PrepareShapesVerb.Verb,
         EvaluateShapesVerb.Verb,
         InspectVerb.Verb,
+        ProfileVerb.Verb,
         GradcheckVerb.Verb,
         ConvertVerb.Verb,
     ];

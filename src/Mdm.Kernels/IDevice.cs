@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Mdm.Kernels;
 
 /// <summary>A place that holds tensors and computes with them.</summary>
@@ -28,6 +30,13 @@ public interface IDevice : IDisposable
     void Download(nint source, Span<byte> destination);
 
     void Synchronize();
+
+    /// <summary>A mark in the order of the device's work, for <see cref="Seconds"/>; queued like a kernel, waits for
+    /// nothing.</summary>
+    long Mark() => Stopwatch.GetTimestamp();
+
+    /// <summary>Seconds between two marks, on the device's clock; waits until it has passed the second.</summary>
+    double Seconds(long from, long to) => Stopwatch.GetElapsedTime(from, to).TotalSeconds;
 
     MemoryStatistics Memory { get; }
 

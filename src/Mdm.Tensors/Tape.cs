@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Tensors.Modules;
 
 namespace Mdm.Tensors;
 
@@ -21,7 +22,7 @@ public sealed class Tape : IDisposable
         t_current = this;
     }
 
-    private sealed record Node(GradientSlot Output, Tensor[] Saved, Action<Gradients> Backward);
+    private sealed record Node(GradientSlot Output, Tensor[] Saved, Action<Gradients> Backward, Module? Module);
 
     /// <summary>Starts recording on this thread until the tape is disposed.</summary>
     public static Tape Start() => new();
@@ -57,7 +58,7 @@ public sealed class Tape : IDisposable
         }
 
         output.Slot = new GradientSlot(output.Device, output.Count);
-        _nodes.Add(new Node(output.Slot, [.. kept], backward));
+        _nodes.Add(new Node(output.Slot, [.. kept], backward, Module.Running));
         return output;
     }
 
@@ -70,6 +71,7 @@ public sealed class Tape : IDisposable
         output.Slot.Seed(seed);
         Tape? recording = t_current;
         t_current = null;
+        Module? running = Module.Running;
         try
         {
             for (int i = _nodes.Count - 1; i >= 0; i--)
@@ -79,6 +81,7 @@ public sealed class Tape : IDisposable
                 try
                 {
                     using Scope scope = Scope.Enter();
+                    Module.Enter(node.Module);
                     if (node.Output.HasGradient)
                         node.Backward(new Gradients(node.Output));
                 }
@@ -91,6 +94,7 @@ public sealed class Tape : IDisposable
         finally
         {
             t_current = recording;
+            Module.Enter(running);
         }
     }
 

@@ -112,6 +112,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         _ = driver.StreamSynchronize(stream);
         uploads.Dispose();
         downloads.Dispose();
+        FreeMarks();
         pool.Clear();
         loader.Dispose();
         _ = driver.StreamDestroy(stream);

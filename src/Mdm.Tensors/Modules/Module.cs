@@ -13,6 +13,14 @@ public abstract class Module(ModuleContext context)
     /// <summary>The innermost module that is computing on this thread, for profiles and messages.</summary>
     public static Module? Running => t_running;
 
+    /// <summary>Makes another module the running one, for what is computed on its behalf, and returns the one before.</summary>
+    internal static Module? Enter(Module? module)
+    {
+        Module? before = t_running;
+        t_running = module;
+        return before;
+    }
+
     /// <summary>Called after every module call with the module and its result; for tests and tools that look inside.</summary>
     public static Action<Module, Tensor>? Observer { get; set; }
 

@@ -1,0 +1,223 @@
+using System.Globalization;
+using System.Text.Json;
+using Mdm.Kernels;
+using Mdm.Kernels.Profiling;
+using Mdm.Model.Configuration;
+using Mdm.Model.Profiling;
+using Mdm.Model.Text;
+using Mdm.Tensors.Formats;
+using Mdm.Tensors.Modules;
+using Spectre.Console;
+
+namespace Mdm.Cli.Verbs;
+
+internal static class ProfileVerb
+{
+    private static readonly OptionTable<Options> s_options = new("mdm profile [options]",
+        "Tells where the time of a training or sampling step goes: calls, time, rates and the share of the machine's roofline "
+        + "(peaks are measured on the spot, by a large matrix product and a copy). Weights and data are made up. Without "
+        + "--config-path it is the quickstart's network.", takesConfig: true, "device", "batch_size", "fp16");
+
+    public static Verb Verb { get; } = Verb.Of("profile", "tells where the time of a step or a kernel goes", s_options, Run);
+
+    [LowerCaseNames]
+    public enum StepKind
+    {
+        Train,
+        Sample,
+    }
+
+    [LowerCaseNames]
+    public enum Grouping
+    {
+        Kernel,
+        Shape,
+        Module,
+    }
+
+    public sealed class Options
+    {
+        [Setting("Configuration", Placeholder = "FILE")]
+        public string ConfigPath { get; set; } = "";
+
+        [Setting("Which step: train or sample", Placeholder = "KIND")]
+        public StepKind Step { get; set; }
+
+        [Setting("Steps that are measured", Min = 1)]
+        public int Steps { get; set; } = 5;
+
+        [Setting("Steps before that", Min = 0)]
+        public int WarmUp { get; set; } = 2;
+
+        [Setting("Tokens of a caption", Min = 1)]
+        public int Tokens { get; set; } = 32;
+
+        [Setting("Rows of the table: kernel, shape (each size of a kernel) or module", Placeholder = "WHAT")]
+        public Grouping By { get; set; }
+
+        [Setting("Rows that are printed", Min = 1)]
+        public int Top { get; set; } = 30;
+
+        [Setting("Only kernels whose name contains this, each call repeated on its own", Placeholder = "NAME")]
+        public string Kernel { get; set; } = "";
+
+        [Setting("With --kernel: one call of this size, no network", Placeholder = "SIZE")]
+        public string Shape { get; set; } = "";
+
+        [Setting("Also writes the table to a file", Placeholder = "FILE")]
+        public string Json { get; set; } = "";
+
+        [Setting("Also writes one step as a trace for ui.perfetto.dev", Placeholder = "FILE")]
+        public string Trace { get; set; } = "";
+    }
+
+    /// <summary>So many calls in a row where kernels are measured on their own.</summary>
+    private const int Repeats = 10;
+
+    private static int Run(VerbArguments<Options> given)
+    {
+        Options options = given.Options;
+        if (given.Words.Count > 0)
+            throw new MdmException($"profile: '{given.Words[0]}' is no option; options begin with --");
+        if (options.Shape.Length > 0 && options.Kernel.Length == 0)
+            throw new MdmException("profile: --shape needs --kernel, the name of the kernel that has it");
+        string path = options.ConfigPath.Length > 0 ? options.ConfigPath : BuiltInConfig.Path("quickstart.yaml");
+        ProgramConfig config = ConfigLoader.Load(path, given.ConfigOverrides, Terminal.Warn);
+        IDevice device = DeviceChoice.Open(config);
+        DType type = config.Fp16 && device.Supports(DType.BFloat16) ? DType.BFloat16 : DType.Float32;
+        MachinePeaks peaks = MachinePeaks.Measure(device, type);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"{device.Description}: {peaks.Operations / 1e12:0.###} TFLOP/s in a product of {type}, {peaks.Bytes / 1e9:0.#} GB/s in a copy"));
+
+        var recorder = new ProfilingDevice(device, () => Module.Running?.Path ?? "");
+        Profile profile = options.Shape.Length > 0
+            ? OneKernel(recorder, type, peaks, options)
+            : WholeStep(recorder, config, peaks, options);
+        Print(profile, options);
+        if (options.Json.Length > 0)
+            AtomicFile.Write(options.Json, stream => WriteJson(stream, profile, peaks, device));
+        if (options.Trace.Length > 0)
+            AtomicFile.Write(options.Trace, stream => TraceFile.Write(stream, recorder));
+        return Shell.Success;
+    }
+
+    /// <param name="StepSeconds">A whole step by the clock on the wall; NaN for single kernels.</param>
+    private sealed record Profile(IReadOnlyList<ProfileRow> Rows, double StepSeconds, string Title);
+
+    private static Profile OneKernel(ProfilingDevice recorder, DType type, MachinePeaks peaks, Options options)
+    {
+        KernelWorkbench.Run(recorder, type, options.Kernel, options.Shape);
+        recorder.Reset();
+        recorder.Repeats = Repeats;
+        KernelWorkbench.Run(recorder, type, options.Kernel, options.Shape);
+        ProfileRow[] rows = [.. KernelProfile.Rows(recorder, 1, peaks, Name(Grouping.Shape))
+            .Where(row => row.Name.StartsWith(options.Kernel + " ", StringComparison.OrdinalIgnoreCase))];
+        return new Profile(rows, double.NaN, "one call");
+    }
+
+    private static Profile WholeStep(ProfilingDevice recorder, ProgramConfig config, MachinePeaks peaks, Options options)
+    {
+        ConfigValidator.Validate(config);
+        int width = TextModels.WidthOf(config), size = config.ResolvedSampleSize;
+        (Action step, IDisposable owner, string title) = options.Step == StepKind.Train
+            ? Training(new SyntheticTraining(config, width, recorder, options.Tokens))
+            : Sampling(new SyntheticSampling(config, width, recorder, options.Tokens, config.BatchSize, size));
+        using (owner)
+        {
+            for (int i = 0; i < Math.Max(1, options.WarmUp); i++)
+                step();
+            recorder.Synchronize();
+            recorder.Reset();
+            bool alone = options.Kernel.Length > 0;
+            recorder.Repeats = alone ? Repeats : 1;
+            int steps = alone ? 1 : options.Steps;
+            long from = recorder.Mark();
+            for (int i = 0; i < steps; i++)
+                step();
+            recorder.Synchronize();
+            double wall = recorder.Seconds(from, recorder.Mark()) / steps;
+            IReadOnlyList<ProfileRow> rows = KernelProfile.Rows(recorder, steps, peaks, Name(alone ? Grouping.Shape : options.By));
+            if (alone)
+                rows = [.. rows.Where(row => row.Name.Contains(options.Kernel, StringComparison.OrdinalIgnoreCase))];
+            if (rows.Count == 0)
+                throw new MdmException($"profile: no kernel of this step has a name with '{options.Kernel}' in it");
+            if (options.Trace.Length > 0)
+            {
+                recorder.Reset();
+                step();
+                recorder.Synchronize();
+            }
+
+            return new Profile(rows, alone ? double.NaN : wall, title);
+        }
+
+        (Action, IDisposable, string) Training(SyntheticTraining training) => (training.Run, training,
+            $"training step of {config.UnetConfig.ModelName}, batch {config.BatchSize}");
+
+        (Action, IDisposable, string) Sampling(SyntheticSampling sampling) => (sampling.Run, sampling,
+            $"sampling step of {config.UnetConfig.ModelName}, {config.BatchSize} pictures of {size}x{size}");
+    }
+
+    private static Func<KernelRecord, string> Name(Grouping by) => by switch
+    {
+        Grouping.Kernel => static call => call.Kernel,
+        Grouping.Shape => static call => $"{call.Kernel} {call.Shape}",
+        _ => static call => call.Where.Length > 0 ? call.Where : "(outside the network)",
+    };
+
+    private static void Print(Profile profile, Options options)
+    {
+        double all = profile.Rows.Sum(row => row.Seconds);
+        var table = new Table().Border(TableBorder.Simple);
+        table.AddColumn("");
+        foreach (string title in (string[])["calls", "ms", "time", "TFLOP/s", "GB/s", "roofline"])
+            table.AddColumn(new TableColumn(title) { NoWrap = true }.RightAligned());
+        foreach (ProfileRow row in profile.Rows.Take(options.Top))
+        {
+            table.AddRow(Markup.Escape(row.Name), Text(row.Calls, "0.#"), Text(row.Seconds * 1e3, "0.000"),
+                Text(row.Seconds / all, "0.0 %"), Text(row.Operations / row.Seconds / 1e12, "0.000"),
+                Text(row.Bytes / row.Seconds / 1e9, "0.0"), Text(row.Share, "0 %"));
+        }
+
+        Terminal.Print(table);
+        if (profile.Rows.Count > options.Top)
+            Console.WriteLine($"and {profile.Rows.Count - options.Top} more rows; --top shows them");
+        if (double.IsNaN(profile.StepSeconds))
+            return;
+        double least = profile.Rows.Sum(row => row.LeastSeconds), operations = profile.Rows.Sum(row => row.Operations);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"{profile.Title}: {profile.StepSeconds * 1e3:0.00} ms, of which {all * 1e3:0.00} ms in "
+            + $"{profile.Rows.Sum(row => row.Calls):0} kernel calls; {operations / profile.StepSeconds / 1e12:0.000} TFLOP/s, "
+            + $"{least / profile.StepSeconds:0 %} of the roofline"));
+    }
+
+    private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    private static void WriteJson(Stream stream, Profile profile, MachinePeaks peaks, IDevice device)
+    {
+        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteString("device", device.Description);
+        json.WriteString("what", profile.Title);
+        json.WriteNumber("peak_flops", peaks.Operations);
+        json.WriteNumber("peak_bytes", peaks.Bytes);
+        if (!double.IsNaN(profile.StepSeconds))
+            json.WriteNumber("step_seconds", profile.StepSeconds);
+        json.WriteNumber("peak_memory_bytes", device.Memory.Peak);
+        json.WriteStartArray("rows");
+        foreach (ProfileRow row in profile.Rows)
+        {
+            json.WriteStartObject();
+            json.WriteString("name", row.Name);
+            json.WriteNumber("calls", row.Calls);
+            json.WriteNumber("seconds", row.Seconds);
+            json.WriteNumber("operations", row.Operations);
+            json.WriteNumber("bytes", row.Bytes);
+            json.WriteNumber("roofline", row.Share);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+}
