@@ -1,0 +1,104 @@
+// What a compiled module of kernels and the emulator's library know of each other. The library loads one copy of a module
+// for each of its workers, so everything static in a module (its shared memory, threadIdx, ...) belongs to one worker.
+#pragma once
+#include <stddef.h>
+
+namespace emulator
+{
+struct Index3
+{
+    unsigned int x, y, z;
+};
+
+// Does the work of threads that met, in the thread that came last. operands: what each of them brought, by its number in
+// the group (lane of the warp, or order of arrival), null where the group has no such thread.
+using Execute = void (*)(void* const* operands, int count);
+
+// A place in the source.
+struct Site
+{
+    const char* what;
+    const char* file;
+    int line;
+};
+
+// What the library does for a running thread of a kernel. The first argument is always the worker.
+struct Services
+{
+    void* worker;
+
+    // Waits until every lane of the mask is here; they must bring the same mask and site.
+    void (*meet_warp)(void* worker, unsigned int mask, void* operands, Execute execute, Site site);
+
+    // Waits until so many threads brought the same key (barriers 0 to 15, warpgroups from 16); they must bring the same site
+    // if strict. Without waits, the thread only counts as arrived and goes on; it brings no operands then.
+    void (*meet_many)(void* worker, int key, int count, bool waits, bool strict, void* operands, Execute execute, Site site);
+
+    // Waits until ready(state) holds.
+    void (*wait_until)(void* worker, bool (*ready)(void* state), void* state, Site site);
+
+    // Asynchronous copies of the running thread: carried out by the wait.
+    void (*copy_async)(void* worker, void* shared, const void* global, int bytes, int valid_bytes, Site site);
+    void (*copy_commit)(void* worker);
+    void (*copy_wait)(void* worker, int pending);
+
+    // Addresses in shared memory as instructions have them (offsets in the block's window), and back; bytes from there are
+    // checked to be shared memory.
+    unsigned int (*shared_address)(void* worker, const void* pointer, Site site);
+    void* (*shared_pointer)(void* worker, unsigned int address, int bytes, Site site);
+
+    // Ends the kernel with an error: a CUresult and a message.
+    void (*fail)(void* worker, int error, const char* message, Site site);
+
+    // Work of a warp that is the same for every module.
+    Execute mma_bf16, mma_tf32, ldmatrix;
+};
+
+struct Kernel
+{
+    const char* name;
+    void (*invoke)(void* const* arguments);
+    int parameters;
+    const size_t* sizes;
+    int max_threads; // of __launch_bounds__, else 1024
+};
+
+struct Module
+{
+    const Kernel* kernels; // up to one without a name
+    Services* services;
+    Index3 *thread_index, *block_index, *block_size, *grid_size;
+    unsigned char** dynamic_shared;
+    unsigned char *shared_begin, *shared_end; // static shared memory
+};
+
+// What cuTensorMapEncodeTiled writes (128 bytes).
+struct TensorMap
+{
+    unsigned char type, rank, swizzle, interleave;
+    unsigned int magic;
+    unsigned char* address;
+    unsigned int sizes[5];
+    unsigned int box[5];
+    unsigned long long strides[4]; // bytes, of dimensions 1 and up
+    unsigned short steps[5];
+    unsigned char rest[30];
+};
+static_assert(sizeof(TensorMap) == 128);
+constexpr unsigned int tensor_map_magic = 0x544d4150;
+
+// What a lane brings to the shared executions above.
+struct MmaOperands
+{
+    float* d;
+    const unsigned int *a, *b;
+};
+
+struct LdmatrixOperands
+{
+    const void* row;
+    unsigned int* r;
+    int matrices;
+    bool transposed;
+};
+} // namespace emulator

@@ -1,0 +1,379 @@
+// The entry points of the CUDA driver that the program uses.
+#include <unistd.h>
+
+#include <cstring>
+#include <map>
+
+#include "streams.h"
+
+using namespace emulator;
+
+#define EXPORT extern "C" __attribute__((visibility("default"))) int
+#define LOCK std::lock_guard hold(driver_lock)
+#define LIVE                          \
+    LOCK;                             \
+    if (context_error != Success)     \
+        return context_error
+
+namespace
+{
+constexpr uintptr_t context_handle = 0xc0de;
+int retained = 0;
+
+Index3 size(unsigned int x, unsigned int y, unsigned int z) { return {x, y, z}; }
+
+int check_device(uint64_t address, size_t bytes, const char* call)
+{
+    return is_device_memory(reinterpret_cast<void*>(address), bytes) ? Success
+        : report(InvalidValue, text("%s: %zu bytes at 0x%llx are not within device memory", call, bytes, (unsigned long long)address));
+}
+
+// A copy whose device ends are checked again when it is carried out.
+int copy(Stream* stream, void* to, const void* from, size_t bytes, bool to_device, bool from_device)
+{
+    return enqueue(stream, [=] {
+        if ((to_device && !is_device_memory(to, bytes)) || (from_device && !is_device_memory(from, bytes)))
+            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out", bytes));
+        memmove(to, from, bytes);
+        return (int)Success;
+    });
+}
+} // namespace
+
+// ---- the emulator's own ----
+
+extern "C" __attribute__((visibility("default"))) const char* mdmEmulatorLastMessage() { return last_message(); }
+EXPORT mdmEmulatorLiveAllocations() { return live_allocations(); }
+
+// ---- devices and the context ----
+
+EXPORT cuInit(unsigned int) { return settings().devices > 0 ? Success : NoDevice; }
+EXPORT cuDriverGetVersion(int* version) { return *version = 12040, Success; }
+EXPORT cuDeviceGetCount(int* count) { return *count = settings().devices, Success; }
+EXPORT cuDeviceGet(int* device, int ordinal) { return *device = ordinal, ordinal >= 0 && ordinal < settings().devices ? Success : InvalidDevice; }
+
+EXPORT cuDeviceGetName(char* name, int length, int)
+{
+    strncpy(name, "Emulated GPU", length - 1);
+    name[length - 1] = 0;
+    return Success;
+}
+
+EXPORT cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = settings().memory, Success; }
+
+EXPORT cuDeviceGetAttribute(int* value, int attribute, int)
+{
+    static const std::map<int, int> values{
+        {1, 1024}, {2, 1024}, {3, 1024}, {4, 64},                  // threads of a block, its sizes
+        {5, 2147483647}, {6, 65535}, {7, 65535},                   // sizes of a grid
+        {8, 48 * 1024}, {9, 65536}, {10, 32}, {12, 65536},         // shared and constant memory, warp, registers
+        {13, 1000000}, {15, 1}, {16, 4}, {20, 0}, {31, 1},         // kHz, -, multiprocessors, compute mode, concurrent kernels
+        {32, 0}, {36, 1000000}, {37, 64}, {38, 4 << 20},           // ECC, memory kHz, bus, L2
+        {39, 2048}, {40, 2}, {41, 1},                              // threads of a multiprocessor, copy engines, one address space
+        {75, settings().capability / 10}, {76, settings().capability % 10},
+        {81, shared_limit() + 1024}, {82, 65536}, {97, shared_limit()}, {106, 32}, {111, 1024},
+    };
+    auto found = values.find(attribute);
+    *value = found == values.end() ? 0 : found->second;
+    return Success;
+}
+
+EXPORT cuDevicePrimaryCtxRetain(uintptr_t* context, int)
+{
+    LOCK;
+    ++retained;
+    *context = context_handle;
+    return Success;
+}
+
+// The last release ends the context: what is still allocated was leaked.
+EXPORT cuDevicePrimaryCtxRelease_v2(int)
+{
+    LOCK;
+    if (retained == 0)
+        return InvalidContext;
+    if (--retained > 0)
+        return Success;
+    finish_all();
+    if (int count = live_allocations())
+        report(Success, text("leak: %d allocations (%zu bytes) are alive at the end of the context", count, memory_used()));
+    release_all();
+    forget_all();
+    return Success;
+}
+
+EXPORT cuCtxSetCurrent(uintptr_t context) { return context == context_handle || context == 0 ? Success : InvalidContext; }
+
+// ---- memory ----
+
+EXPORT cuMemGetInfo_v2(size_t* free, size_t* total)
+{
+    LIVE;
+    *total = settings().memory;
+    *free = *total - memory_used();
+    return Success;
+}
+
+EXPORT cuMemAlloc_v2(uint64_t* address, size_t bytes)
+{
+    LIVE;
+    if (forbidden_by_capture())
+        return CaptureUnsupported;
+    return allocate(bytes, reinterpret_cast<void**>(address));
+}
+
+EXPORT cuMemFree_v2(uint64_t address)
+{
+    LIVE;
+    if (forbidden_by_capture())
+        return CaptureUnsupported;
+    int error = finish_all();
+    if (error == Success)
+        error = release(reinterpret_cast<void*>(address));
+    return context_error = error == IllegalAddress ? error : context_error, error;
+}
+
+EXPORT cuMemHostAlloc(void** address, size_t bytes, unsigned int) { LIVE; return allocate_pinned(bytes, address); }
+
+EXPORT cuMemFreeHost(void* address)
+{
+    LIVE;
+    finish_all();
+    return release_pinned(address);
+}
+
+EXPORT cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream* stream)
+{
+    LIVE;
+    if (int error = check_device(to, bytes, "cuMemcpyHtoDAsync"))
+        return error;
+    if (is_pinned(from) || (stream && stream->capture))
+        return copy(stream, reinterpret_cast<void*>(to), from, bytes, true, false);
+
+    // Memory that is not pinned is read before the call returns.
+    auto staged = std::make_shared<std::vector<unsigned char>>((const unsigned char*)from, (const unsigned char*)from + bytes);
+    return enqueue(stream, [=] {
+        if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
+            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out", bytes));
+        memcpy(reinterpret_cast<void*>(to), staged->data(), bytes);
+        return (int)Success;
+    });
+}
+
+EXPORT cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, Stream* stream)
+{
+    LIVE;
+    if (int error = check_device(from, bytes, "cuMemcpyDtoHAsync"))
+        return error;
+    int error = copy(stream, to, reinterpret_cast<void*>(from), bytes, false, true);
+    return error == Success && !is_pinned(to) && !(stream && stream->capture) ? finish(stream) : error;
+}
+
+EXPORT cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, Stream* stream)
+{
+    LIVE;
+    int error = check_device(to, bytes, "cuMemcpyDtoDAsync");
+    if (error == Success)
+        error = check_device(from, bytes, "cuMemcpyDtoDAsync");
+    return error == Success ? copy(stream, reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes, true, true) : error;
+}
+
+EXPORT cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, Stream* stream)
+{
+    LIVE;
+    if (int error = check_device(to, bytes, "cuMemsetD8Async"))
+        return error;
+    return enqueue(stream, [=] {
+        if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
+            return report(IllegalAddress, text("a fill of %zu bytes: the device memory was freed before it was carried out", bytes));
+        memset(reinterpret_cast<void*>(to), value, bytes);
+        return (int)Success;
+    });
+}
+
+// ---- streams, events, graphs ----
+
+EXPORT cuStreamCreate(Stream** stream, unsigned int) { LIVE; return *stream = create_stream(), Success; }
+EXPORT cuStreamSynchronize(Stream* stream) { LIVE; return finish(stream); }
+EXPORT cuStreamDestroy_v2(Stream* stream) { LOCK; return destroy_stream(stream), Success; }
+EXPORT cuStreamWaitEvent(Stream* stream, Event* event, unsigned int) { LIVE; return wait(stream, event); }
+EXPORT cuStreamBeginCapture_v2(Stream* stream, int mode) { LIVE; return begin_capture(stream, mode); }
+EXPORT cuStreamEndCapture(Stream* stream, Graph** graph) { LIVE; return end_capture(stream, graph); }
+EXPORT cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long) { LIVE; return *executable = new Graph(*graph), Success; }
+EXPORT cuGraphDestroy(Graph* graph) { LOCK; return delete graph, Success; }
+
+EXPORT cuGraphLaunch(Graph* executable, Stream* stream)
+{
+    LIVE;
+    for (auto& work : executable->work)
+        if (int error = enqueue(stream, work))
+            return error;
+    return Success;
+}
+
+EXPORT cuGraphExecDestroy(Graph* executable) { LOCK; return delete executable, Success; }
+
+EXPORT cuEventCreate(Event** event, unsigned int) { LIVE; return *event = new Event(), Success; }
+EXPORT cuEventRecord(Event* event, Stream* stream) { LIVE; return record(event, stream); }
+EXPORT cuEventSynchronize(Event* event) { LIVE; return finish(event); }
+
+// Says "not ready" once before it carries out the work, so that callers meet both answers.
+EXPORT cuEventQuery(Event* event)
+{
+    LIVE;
+    bool ready = event->done >= event->recorded;
+    int error = finish(event);
+    return error != Success || ready ? error : (int)NotReady;
+}
+
+EXPORT cuEventElapsedTime(float* milliseconds, Event* begin, Event* end)
+{
+    LIVE;
+    if (begin->recorded == 0 || end->recorded == 0)
+        return InvalidHandle;
+    if (begin->done < begin->recorded || end->done < end->recorded)
+        return NotReady;
+    *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+    return Success;
+}
+
+EXPORT cuEventDestroy_v2(Event* event)
+{
+    LOCK;
+    finish_all(); // queued work may name it
+    delete event;
+    return Success;
+}
+
+// ---- modules and launches ----
+
+EXPORT cuModuleLoadData(LoadedModule** module, const void* image) { LIVE; return load_module(image, module); }
+
+EXPORT cuModuleUnload(LoadedModule* module)
+{
+    LOCK;
+    finish_all();
+    unload_module(module);
+    return Success;
+}
+
+EXPORT cuModuleGetFunction(Function** function, LoadedModule* module, const char* name)
+{
+    LIVE;
+    const Kernel* kernels = module->copies[0]->kernels;
+    for (int i = 0; kernels[i].name; ++i)
+        if (strcmp(kernels[i].name, name) == 0)
+            return *function = new Function{module, i, name}, Success;
+    return report(NotFound, text("cuModuleGetFunction: the module has no kernel %s", name));
+}
+
+EXPORT cuFuncSetAttribute(Function* function, int attribute, int value)
+{
+    LIVE;
+    constexpr int max_dynamic_shared = 8;
+    if (attribute != max_dynamic_shared)
+        return Success;
+    if (value > shared_limit())
+        return report(InvalidValue, text("cuFuncSetAttribute: kernel %s asks for %d bytes of dynamic shared memory, at most %d are possible",
+            function->name.c_str(), value, shared_limit()));
+    function->max_dynamic_shared = value;
+    return Success;
+}
+
+EXPORT cuFuncGetAttribute(int* value, int attribute, Function* function)
+{
+    LIVE;
+    const std::map<int, int> values{{0, function->kernel().max_threads}, {4, 32}, {5, settings().capability},
+        {6, settings().capability}, {8, function->max_dynamic_shared}};
+    auto found = values.find(attribute);
+    *value = found == values.end() ? 0 : found->second;
+    return Success;
+}
+
+EXPORT cuLaunchKernel(Function* function, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by,
+    unsigned int bz, unsigned int shared, Stream* stream, void** parameters, void**)
+{
+    LIVE;
+    const Kernel& kernel = function->kernel();
+    const char* name = function->name.c_str();
+    long long threads = (long long)bx * by * bz;
+    if (gx == 0 || gy == 0 || gz == 0 || threads == 0)
+        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u) of blocks (%u, %u, %u) is empty", name, gx, gy, gz, bx, by, bz));
+    if (gx > 2147483647u || gy > 65535 || gz > 65535)
+        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u), at most (2147483647, 65535, 65535)", name, gx, gy, gz));
+    if (bx > 1024 || by > 1024 || bz > 64 || threads > 1024)
+        return report(InvalidValue, text("launch of %s: block (%u, %u, %u) of %lld threads, at most (1024, 1024, 64) and 1024 in all", name,
+            bx, by, bz, threads));
+    if (threads > kernel.max_threads)
+        return report(InvalidValue, text("launch of %s: blocks of %lld threads, its launch bounds say %d", name, threads, kernel.max_threads));
+    if ((long long)shared > function->max_dynamic_shared)
+        return report(InvalidValue, text("launch of %s: %u bytes of dynamic shared memory, %d are allowed (cuFuncSetAttribute)", name, shared,
+            function->max_dynamic_shared));
+
+    Launch launch{function, size(gx, gy, gz), size(bx, by, bz), shared, {}, {}};
+    constexpr size_t alignment = 64;
+    size_t bytes = alignment;
+    for (int i = 0; i < kernel.parameters; ++i)
+        bytes += (kernel.sizes[i] + alignment - 1) / alignment * alignment;
+    launch.blob.resize(bytes);
+    size_t offset = (alignment - reinterpret_cast<uintptr_t>(launch.blob.data()) % alignment) % alignment;
+    for (int i = 0; i < kernel.parameters; ++i)
+    {
+        memcpy(launch.blob.data() + offset, parameters[i], kernel.sizes[i]);
+        launch.offsets.push_back(offset);
+        offset += (kernel.sizes[i] + alignment - 1) / alignment * alignment;
+    }
+    auto kept = std::make_shared<const Launch>(std::move(launch)); // the blob's address stays
+    return enqueue(stream, [kept] { return run(*kept); });
+}
+
+EXPORT cuTensorMapEncodeTiled(TensorMap* map, int type, unsigned int rank, void* address, const uint64_t* sizes, const uint64_t* strides,
+    const uint32_t* box, const uint32_t* steps, int interleave, int swizzle, int, int)
+{
+    if (rank < 1 || rank > 5 || reinterpret_cast<uintptr_t>(address) % 16 != 0)
+        return report(InvalidValue, text("cuTensorMapEncodeTiled: rank %u, address %p: expected 1 to 5 and a multiple of 16", rank, address));
+    *map = {};
+    map->type = (unsigned char)type, map->rank = (unsigned char)rank;
+    map->swizzle = (unsigned char)swizzle, map->interleave = (unsigned char)interleave;
+    map->magic = tensor_map_magic;
+    map->address = static_cast<unsigned char*>(address);
+    for (unsigned int i = 0; i < rank; ++i)
+    {
+        if (sizes[i] == 0 || sizes[i] > 0xffffffffull || box[i] == 0 || box[i] > 256)
+            return report(InvalidValue, text("cuTensorMapEncodeTiled: dimension %u of size %llu with a box of %u", i, (unsigned long long)sizes[i], box[i]));
+        if (i > 0 && (strides[i - 1] % 16 != 0 || strides[i - 1] >= 1ull << 40))
+            return report(InvalidValue, text("cuTensorMapEncodeTiled: stride %llu of dimension %u is no multiple of 16 below 2^40",
+                (unsigned long long)strides[i - 1], i));
+        map->sizes[i] = (unsigned int)sizes[i], map->box[i] = box[i], map->steps[i] = (unsigned short)steps[i];
+        if (i > 0)
+            map->strides[i - 1] = strides[i - 1];
+    }
+    return Success;
+}
+
+// ---- errors ----
+
+EXPORT cuGetErrorName(int error, const char** name)
+{
+    static const std::map<int, const char*> names{{Success, "CUDA_SUCCESS"}, {InvalidValue, "CUDA_ERROR_INVALID_VALUE"},
+        {OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"}, {NotInitialized, "CUDA_ERROR_NOT_INITIALIZED"}, {NoDevice, "CUDA_ERROR_NO_DEVICE"},
+        {InvalidDevice, "CUDA_ERROR_INVALID_DEVICE"}, {InvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
+        {InvalidContext, "CUDA_ERROR_INVALID_CONTEXT"}, {NoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
+        {InvalidHandle, "CUDA_ERROR_INVALID_HANDLE"}, {NotFound, "CUDA_ERROR_NOT_FOUND"}, {NotReady, "CUDA_ERROR_NOT_READY"},
+        {IllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {LaunchOutOfResources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+        {IllegalInstruction, "CUDA_ERROR_ILLEGAL_INSTRUCTION"}, {MisalignedAddress, "CUDA_ERROR_MISALIGNED_ADDRESS"},
+        {LaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"}, {CaptureUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
+        {CaptureInvalidated, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"}};
+    auto found = names.find(error);
+    *name = found == names.end() ? nullptr : found->second;
+    return found == names.end() ? InvalidValue : Success;
+}
+
+// The emulator's message if there is one.
+EXPORT cuGetErrorString(int error, const char** words)
+{
+    int known = cuGetErrorName(error, words);
+    if (error != Success && *last_message())
+        return *words = last_message(), Success;
+    return known;
+}
