@@ -74,9 +74,17 @@ def loss_of(network, config, images, times, text, epsilons, gammas):
     return loss, outputs
 
 
+T5_WIDTHS = {"small": 512, "base": 768, "large": 1024, "xl": 2048, "xxl": 4096}
+
+
+def text_width(config):
+    """Width of the text features: of the word table, or of the T5 encoder that is named."""
+    name = config.get("text_model") or ""
+    return config["text_dim"] if name == "words" else T5_WIDTHS.get(name.rsplit("-", 1)[-1], 0)
+
+
 def build(config):
-    width = config["text_dim"] if config.get("text_model") == "words" else config.get("language_model_dim") or 0
-    return UNet(config["unet_config"], width), width
+    return UNet(config["unet_config"], text_width(config)), text_width(config)
 
 
 def measure(path, config, steps, layout):
@@ -113,10 +121,10 @@ def measure(path, config, steps, layout):
     return batch / sorted(taken)[steps // 2]
 
 
-def check(config, path):
+def check(config, path, device="cpu"):
     """Prints the largest relative differences (by norm) and returns whether all are at most 1e-4."""
-    data = read_safetensors(path)
-    network, _ = build(config)
+    data = {name: tensor.to(device) for name, tensor in read_safetensors(path).items()}
+    network = build(config)[0].to(device)
     network.load_state_dict({k[len("weight."):]: v for k, v in data.items() if k.startswith("weight.")})
     count = 1 + len(levels_of(config))
 
