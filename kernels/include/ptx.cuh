@@ -19,6 +19,16 @@ __device__ __forceinline__ unsigned int bf16_pair(float low, float high)
     return y;
 }
 
+// ---- arithmetic ----
+
+// 2^x to 2 units in the last place; denormal results become 0.
+__device__ __forceinline__ float exp2_approx(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 // ---- asynchronous copies to shared memory (sm_80) ----
 
 // Addresses in shared memory as the instructions want them.
