@@ -13,6 +13,10 @@ inline unsigned short bf16_bits(float x)
 
 inline unsigned int bf16_pair(float low, float high) { return bf16_bits(low) | (unsigned int)bf16_bits(high) << 16; }
 
+// ---- arithmetic ----
+
+inline float exp2_approx(float x) { return exp2f(x); }
+
 // ---- asynchronous copies to shared memory: poisoned when they begin, done by the wait ----
 
 inline unsigned int shared_address(const void* p, EMULATOR_SITE)
