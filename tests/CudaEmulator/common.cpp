@@ -17,6 +17,13 @@ long number(const char* name, long otherwise)
     return value && *value ? strtol(value, nullptr, 10) : otherwise;
 }
 
+void set_order(Settings& s, const std::string& order)
+{
+    s.order = order == "forward" ? Settings::Order::Forward : order == "reverse" ? Settings::Order::Reverse : Settings::Order::Shuffle;
+    size_t colon = order.find(':');
+    s.seed = colon == std::string::npos ? 1 : strtoull(order.c_str() + colon + 1, nullptr, 10);
+}
+
 Settings read_settings()
 {
     Settings s{};
@@ -30,10 +37,13 @@ Settings read_settings()
     double value = capability && *capability ? strtod(capability, nullptr) : 8.0;
     s.capability = (int)(value * 10 + 0.5);
 
-    std::string order = getenv("MDM_EMULATOR_ORDER") ? getenv("MDM_EMULATOR_ORDER") : "shuffle";
-    s.order = order == "forward" ? Settings::Order::Forward : order == "reverse" ? Settings::Order::Reverse : Settings::Order::Shuffle;
-    size_t colon = order.find(':');
-    s.seed = colon == std::string::npos ? 1 : strtoull(order.c_str() + colon + 1, nullptr, 10);
+    set_order(s, getenv("MDM_EMULATOR_ORDER") ? getenv("MDM_EMULATOR_ORDER") : "shuffle");
+    return s;
+}
+
+Settings& current()
+{
+    static Settings s = read_settings();
     return s;
 }
 
@@ -45,11 +55,9 @@ std::string& message()
 }
 } // namespace
 
-const Settings& settings()
-{
-    static const Settings s = read_settings();
-    return s;
-}
+const Settings& settings() { return current(); }
+
+void set_order(const char* order) { set_order(current(), order); }
 
 int shared_limit()
 {

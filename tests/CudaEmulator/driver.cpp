@@ -45,6 +45,24 @@ int copy(Stream* stream, void* to, const void* from, size_t bytes, bool to_devic
 extern "C" __attribute__((visibility("default"))) const char* mdmEmulatorLastMessage() { return last_message(); }
 EXPORT mdmEmulatorLiveAllocations() { return live_allocations(); }
 
+// As MDM_EMULATOR_ORDER; for launches from now on.
+EXPORT mdmEmulatorSetOrder(const char* order)
+{
+    LOCK;
+    int error = finish_all();
+    set_order(order);
+    return error;
+}
+
+// Lets the context live on after an error, which no GPU does: for tests that plant errors.
+EXPORT mdmEmulatorForgetError()
+{
+    LOCK;
+    context_error = Success;
+    clear_message();
+    return Success;
+}
+
 // ---- devices and the context ----
 
 EXPORT cuInit(unsigned int) { return settings().devices > 0 ? Success : NoDevice; }

@@ -195,7 +195,7 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
         std::vector<std::string> translate{compiler, "-x", "c++-cpp-output", "unit.ii", "-o", "unit.so", "-shared", "-fPIC", "-std=gnu++17",
             "-O1", "-g1", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing",
             "-fno-math-errno", "-fno-trapping-math", "-nostartfiles", "-Wl,-Bsymbolic", "-fsanitize=bounds,alignment",
-            "-fsanitize-undefined-trap-on-error", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-but-set-variable",
+            "-fsanitize-undefined-trap-on-error", "-ftrivial-auto-var-init=pattern", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-but-set-variable",
             "-Wno-unused-variable", "-Wno-psabi", "-lm"};
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
             translate.push_back("-march=x86-64-v3");

@@ -48,6 +48,7 @@ struct Settings
 };
 
 const Settings& settings();
+void set_order(const char* order);
 
 // Largest dynamic shared memory of a block, bytes.
 int shared_limit();

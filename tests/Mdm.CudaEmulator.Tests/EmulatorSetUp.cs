@@ -1,0 +1,64 @@
+using System.Diagnostics;
+using Mdm.Kernels.Cuda.Native;
+using NUnit.Framework.Internal;
+
+namespace Mdm.CudaEmulator.Tests;
+
+/// <summary>Builds the emulator where its sources are newer, and makes it this process's CUDA. Without g++ everything here is
+/// skipped.</summary>
+[SetUpFixture]
+public sealed class EmulatorSetUp
+{
+    /// <summary>The folder of the repository.</summary>
+    public static string Repository { get; } = FindRepository();
+
+    [OneTimeSetUp]
+    public void BuildAndChoose()
+    {
+        if (!OperatingSystem.IsLinux())
+            Assert.Ignore("the CUDA emulator runs on Linux only");
+        if (!HasCompiler())
+            Assert.Ignore("the CUDA emulator needs g++, which is not installed");
+        string folder = Path.Combine(Repository, "tests", "CudaEmulator"), library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
+        DateTime newest = Directory.GetFiles(folder).Max(File.GetLastWriteTimeUtc);
+        if (!File.Exists(library) || File.GetLastWriteTimeUtc(library) < newest)
+        {
+            (int code, string output) = Run(Path.Combine(folder, "build.sh"));
+            Assert.That(code, Is.Zero, output);
+            Assert.That(output, Does.Not.Contain("warning"));
+        }
+
+        Environment.SetEnvironmentVariable(CudaLibraries.EmulatorVariable, library);
+    }
+
+    private static bool HasCompiler()
+    {
+        string compiler = Environment.GetEnvironmentVariable("CXX") is { Length: > 0 } named ? named : "g++";
+        try
+        {
+            return Run(compiler, "--version").Code == 0;
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return false;
+        }
+    }
+
+    private static (int Code, string Output) Run(string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        using Process process = Process.Start(start)!;
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output + errors.Result);
+    }
+
+    private static string FindRepository()
+    {
+        string? folder = TestContext.CurrentContext.TestDirectory;
+        while (folder != null && !File.Exists(Path.Combine(folder, "MdmNative.sln")))
+            folder = Path.GetDirectoryName(folder);
+        return folder ?? throw new InvalidOperationException("the tests do not lie within the repository");
+    }
+}
