@@ -60,7 +60,7 @@ public sealed class Adam : IDisposable
         IKernels k = gradients.Kernels;
         k.SquaredNorm(gradients.Count, gradients.Ptr, _state.Ptr);
         k.AdamStep(gradients.Count, _options with { GradScale = gradientScale }, _store.Values.Ptr, gradients.Ptr, _m.Ptr, _v.Ptr,
-            Ema?.Ptr ?? Ptr.None, Ptr.None, _state.Ptr);
+            Ema?.Ptr ?? Ptr.None, _store.Copy?.Ptr ?? Ptr.None, _state.Ptr);
     }
 
     /// <summary>Reads the optimiser's numbers back (and waits for them): steps taken, steps skipped, and the norm of the last

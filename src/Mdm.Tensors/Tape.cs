@@ -57,7 +57,7 @@ public sealed class Tape : IDisposable
             kept.Add(tensor);
         }
 
-        output.Slot = new GradientSlot(output.Device, output.Count);
+        output.Slot = new GradientSlot(output.Device, output.Count, output.Type);
         _nodes.Add(new Node(output.Slot, [.. kept], backward, Module.Running));
         return output;
     }

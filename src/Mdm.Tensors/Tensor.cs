@@ -41,6 +41,9 @@ public sealed class Tensor : IDisposable
     /// <summary>Where this tensor's gradient is gathered; null if none is wanted.</summary>
     internal GradientSlot? Slot { get; set; }
 
+    /// <summary>The same numbers in the type that activations have, kept beside a float32 parameter; null if there are none.</summary>
+    internal Tensor? Copy { get; private init; }
+
     /// <summary>Whether the tape records what is computed from this.</summary>
     public bool RequiresGradient => Slot != null;
 
@@ -53,6 +56,14 @@ public sealed class Tensor : IDisposable
             return new Ptr(_storage.Address, Type) + _offset;
         }
     }
+
+    /// <summary>The first element of the numbers in a type: the tensor's own, or that of the copy which parameters keep for
+    /// products with bfloat16 activations.</summary>
+    /// <exception cref="ArgumentException">There is no copy in that type.</exception>
+    public Ptr PtrAs(DType type) =>
+        Type == type ? Ptr
+        : Copy is { } copy && copy.Type == type ? copy.Ptr
+        : throw new ArgumentException($"{this} is multiplied with activations of type {type}, but has no copy of that type");
 
     /// <summary>An uninitialised tensor.</summary>
     public static Tensor Empty(IDevice device, Shape shape, DType type = DType.Float32) =>
@@ -144,14 +155,17 @@ public sealed class Tensor : IDisposable
     internal Tensor View(long offset, Shape shape, GradientSlot? slot)
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _holders) <= 0, this);
-        return new Tensor(_storage.Retain(), _offset + offset, shape, Type) { Slot = slot };
+        return new Tensor(_storage.Retain(), _offset + offset, shape, Type) { Slot = slot, Copy = offset == 0 ? Copy : null };
     }
+
+    /// <summary>The same tensor with its numbers in another type, which must outlive it.</summary>
+    internal Tensor WithCopy(Tensor copy) => new(_storage.Retain(), _offset, Shape, Type) { Slot = Slot, Copy = copy };
 
     /// <summary>The same values without a gradient.</summary>
     public Tensor WithoutGradient() => View(0, Shape, null);
 
     /// <summary>A view of the same values that gathers a gradient of its own: a leaf of the tape.</summary>
-    public Tensor AsLeaf() => View(0, Shape, new GradientSlot(Device, Count, isLeaf: true));
+    public Tensor AsLeaf() => View(0, Shape, new GradientSlot(Device, Count, Type, isLeaf: true));
 
     /// <summary>The gathered gradient of a leaf or parameter, or null if none has arrived.</summary>
     public Tensor? Gradient => Slot?.ToTensor(Shape);

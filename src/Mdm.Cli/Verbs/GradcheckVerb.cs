@@ -20,6 +20,9 @@ internal static class GradcheckVerb
         [Setting("Where to compute", Placeholder = "NAME")]
         public string Device { get; set; } = "cpu";
 
+        [Setting("Type of the activations: float32 or bfloat16", Placeholder = "NAME")]
+        public string Type { get; set; } = "float32";
+
         [Setting("Prints failures only")]
         public bool Quiet { get; set; }
     }
@@ -30,11 +33,18 @@ internal static class GradcheckVerb
             throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
         string? filter = given.Words.Count == 1 ? given.Words[0] : null;
         IDevice device = Devices.Open(given.Options.Device);
-        GradientCheck.Row[] rows = GradientCheck.Run(device, filter).ToArray();
+        GradientCheck.Row[] rows = GradientCheck.Run(device, filter, TypeOf(given.Options.Type)).ToArray();
         if (rows.Length == 0)
             throw new MdmException($"gradcheck: no operation or case contains '{filter}'");
         return Report(rows, device.Description, given.Options.Quiet);
     }
+
+    private static DType TypeOf(string name) => name.ToLowerInvariant() switch
+    {
+        "float32" => DType.Float32,
+        "bfloat16" => DType.BFloat16,
+        _ => throw new MdmException($"--type: found '{name}', expected float32 or bfloat16"),
+    };
 
     /// <summary>Prints the table and a summary; the exit code says whether all cases are right.</summary>
     internal static int Report(IReadOnlyList<GradientCheck.Row> rows, string device, bool quiet)

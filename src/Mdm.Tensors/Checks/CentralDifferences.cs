@@ -6,10 +6,6 @@ internal static class CentralDifferences
     // Truncation is about the square of the step, rounding about 1e-16 / step: both are below 1e-8.
     private const double Step = 3e-5;
 
-    // Gradients below this share of the result's gradient are judged as if they had this size: a gradient that is 0 but
-    // for rounding (a group of one element) has no relative error.
-    private const double Negligible = 1e-3;
-
     private const int Directions = 3;
     private const int Samples = 24;
 
@@ -22,10 +18,12 @@ internal static class CentralDifferences
     /// <param name="values">The inputs' numbers.</param>
     /// <param name="cotangent">The gradient of the result.</param>
     /// <param name="gradients">The gradients to be judged; null where none is wanted.</param>
+    /// <param name="negligible">Gradients below this share of the result's gradient are judged as if they had this size: a
+    /// gradient that is 0 but for rounding (a group of one element) has no relative error.</param>
     /// <param name="random">Draws directions and elements.</param>
     /// <param name="worst">The input with the largest error.</param>
     public static double LargestError(OperationCase test, double[][] values, double[] cotangent, double[]?[] gradients,
-        Random random, out string worst)
+        double negligible, Random random, out string worst)
     {
         double largest = -1, seedNorm = Norm(cotangent);
         worst = "";
@@ -33,7 +31,7 @@ internal static class CentralDifferences
         {
             if (gradients[i] is not { Length: > 0 } gradient)
                 continue;
-            double scale = Math.Max(Norm(gradient), Negligible * seedNorm);
+            double scale = Math.Max(Norm(gradient), negligible * seedNorm);
             double error = Math.Max(
                 AlongDirections(test.Reference!, values, i, cotangent, gradient, random),
                 AtElements(test.Reference!, values, i, cotangent, gradient, random));

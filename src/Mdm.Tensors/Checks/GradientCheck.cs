@@ -19,22 +19,26 @@ public static class GradientCheck
     /// <summary>Checks one case after the other, as the rows are asked for.</summary>
     /// <param name="device">Where to compute.</param>
     /// <param name="filter">Part of "operation: case", in any letter case; null or empty for all.</param>
-    public static IEnumerable<Row> Run(IDevice device, string? filter = null)
+    /// <param name="type">Of the activations.</param>
+    /// <exception cref="MdmException">The device does not compute in that type.</exception>
+    public static IEnumerable<Row> Run(IDevice device, string? filter = null, DType type = DType.Float32)
     {
-        foreach (OperationCase test in OperationTable.All)
+        if (!device.Supports(type))
+            throw new MdmException($"the device {device.Name} does not compute in {type.ToString().ToLowerInvariant()}");
+        foreach (OperationCase test in OperationTable.In(type))
         {
             if (string.IsNullOrEmpty(filter) || test.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase))
-                yield return Check(test, device);
+                yield return Check(test, device, type);
         }
     }
 
-    private static Row Check(OperationCase test, IDevice device)
+    private static Row Check(OperationCase test, IDevice device, DType type)
     {
         long start = Stopwatch.GetTimestamp();
         CaseResult result;
         try
         {
-            result = OperationChecker.Check(test, device);
+            result = OperationChecker.Check(test, device, type);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {

@@ -38,14 +38,22 @@ public sealed class OperationCase
     /// <summary>Largest relative error of each input's gradient, by norm.</summary>
     public double BackwardTolerance { get; init; } = 1e-5;
 
+    /// <summary>As the others, for result and gradients in bfloat16.</summary>
+    public double BFloat16Tolerance { get; init; } = 1e-2;
+
+    /// <summary>Whether checking the case in another type than float32 checks anything else: a refusal does not.</summary>
+    public bool HasTypes => Reference != null && Array.Exists(Inputs, input => input.Role == CaseRole.Activation);
+
     /// <summary>A case with a result.</summary>
     public static OperationCase Of(string operation, string name, CaseInput[] inputs, Func<Tensor[], Tensor> run,
-        Func<double[][], double[]> reference, double forwardTolerance = 1e-5, double backwardTolerance = 1e-5) =>
+        Func<double[][], double[]> reference, double forwardTolerance = 1e-5, double backwardTolerance = 1e-5,
+        double bfloat16Tolerance = 1e-2) =>
         new(operation, name, inputs, run)
         {
             Reference = reference,
             ForwardTolerance = forwardTolerance,
             BackwardTolerance = backwardTolerance,
+            BFloat16Tolerance = bfloat16Tolerance,
         };
 
     /// <summary>A case that must be refused with an <see cref="ArgumentException"/> that says <paramref name="error"/>.</summary>

@@ -9,13 +9,27 @@ namespace Mdm.Tensors.Checks;
 /// </summary>
 public static class OperationChecker
 {
+    /// <summary>What is known of errors in a type.</summary>
+    /// <param name="Gathered">Largest relative difference of a gradient added to an earlier one from twice the gradient.</param>
+    /// <param name="Negligible">Share of the result's gradient that rounding may leave of a gradient that is 0.</param>
+    private sealed record Exactness(double Forward, double Backward, double Gathered, double Negligible)
+    {
+        public static Exactness Of(OperationCase test, DType type) => type == DType.Float32
+            ? new(test.ForwardTolerance, test.BackwardTolerance, 1e-6, 1e-3)
+            : new(Math.Max(test.ForwardTolerance, test.BFloat16Tolerance), Math.Max(test.BackwardTolerance, test.BFloat16Tolerance),
+                1e-2, 0.1);
+    }
+
     /// <summary>Checks one case. Numbers are drawn from the case's name, so every device sees the same.</summary>
-    public static CaseResult Check(OperationCase test, IDevice device)
+    /// <param name="test">Which.</param>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="type">Of the activations: the reference is computed from numbers rounded to it.</param>
+    public static CaseResult Check(OperationCase test, IDevice device, DType type = DType.Float32)
     {
         var random = new Random(Seed(test.ToString()));
-        double[][] values = Array.ConvertAll(test.Inputs, input => input.Draw(random));
+        double[][] values = Array.ConvertAll(test.Inputs, input => input.Draw(random, type));
         using Scope scope = Scope.Enter();
-        Tensor[] inputs = test.Inputs.Select((input, i) => input.Place(device, values[i])).ToArray();
+        Tensor[] inputs = test.Inputs.Select((input, i) => input.Place(device, values[i], type)).ToArray();
         if (test.Reference == null)
             return new CaseResult(double.NaN, double.NaN, FaultOfRefusal(test, inputs));
 
@@ -26,21 +40,23 @@ public static class OperationChecker
             return new CaseResult(double.NaN, double.NaN,
                 $"the result {y} has {found.Length} elements, expected {expected.Length}");
         double forward = RelativeError(found, expected);
-        string? fault = forward <= test.ForwardTolerance
+        Exactness allowed = Exactness.Of(test, type);
+        string? fault = forward <= allowed.Forward
             ? null
-            : $"forward error {forward:0.0e+0} is above {test.ForwardTolerance:0.0e+0}";
+            : $"forward error {forward:0.0e+0} is above {allowed.Forward:0.0e+0}";
         if (!found.AsSpan().SequenceEqual(CaseInput.Read(test.Run(inputs))) && !found.Any(double.IsNaN))
             fault ??= "a second run gives other bits";
 
         double backward = double.NaN;
         if (test.Inputs.Any(input => input.IsDifferentiable))
         {
-            double[] cotangent = DrawCotangent(expected.Length, random);
-            double[]?[] gradients = Backward(test, inputs, cotangent, y.Shape, _ => true, passes: 1);
-            backward = CentralDifferences.LargestError(test, values, cotangent, gradients, random, out string worst);
-            if (!(backward <= test.BackwardTolerance))
-                fault ??= $"gradient of {worst}: error {backward:0.0e+0} is above {test.BackwardTolerance:0.0e+0}";
-            fault ??= FaultOfGathering(test, inputs, cotangent, y.Shape, gradients);
+            double[] cotangent = DrawCotangent(expected.Length, random, y.Type);
+            double[]?[] gradients = Backward(test, inputs, cotangent, y, _ => true, passes: 1);
+            backward = CentralDifferences.LargestError(
+                test, values, cotangent, gradients, allowed.Negligible, random, out string worst);
+            if (!(backward <= allowed.Backward))
+                fault ??= $"gradient of {worst}: error {backward:0.0e+0} is above {allowed.Backward:0.0e+0}";
+            fault ??= FaultOfGathering(test, inputs, cotangent, y, gradients, allowed.Gathered);
         }
 
         for (int i = 0; i < inputs.Length; i++)
@@ -79,31 +95,31 @@ public static class OperationChecker
     }
 
     // Accumulating, and going back to one input only.
-    private static string? FaultOfGathering(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape,
-        double[]?[] gradients)
+    private static string? FaultOfGathering(OperationCase test, Tensor[] inputs, double[] cotangent, Tensor y,
+        double[]?[] gradients, double allowed)
     {
-        double[]?[] doubled = Backward(test, inputs, cotangent, shape, _ => true, passes: 2);
+        double[]?[] doubled = Backward(test, inputs, cotangent, y, _ => true, passes: 2);
         for (int i = 0; i < inputs.Length; i++)
         {
             if (gradients[i] is not { } gradient)
                 continue;
             double error = RelativeError(doubled[i]!, Array.ConvertAll(gradient, g => 2 * g));
-            if (!(error <= 1e-6))
+            if (!(error <= allowed))
                 return $"gradient of {test.Inputs[i].Name} added to an earlier one: error {error:0.0e+0}";
-            double[] alone = Backward(test, inputs, cotangent, shape, k => k == i, passes: 1)[i]!;
+            double[] alone = Backward(test, inputs, cotangent, y, k => k == i, passes: 1)[i]!;
             error = RelativeError(alone, gradient);
-            if (!(error <= 1e-6))
+            if (!(error <= allowed))
                 return $"gradient of {test.Inputs[i].Name} alone: error {error:0.0e+0} against that among others";
         }
 
         return null;
     }
 
-    private static double[]?[] Backward(OperationCase test, Tensor[] inputs, double[] cotangent, Shape shape,
+    private static double[]?[] Backward(OperationCase test, Tensor[] inputs, double[] cotangent, Tensor y,
         Func<int, bool> wanted, int passes)
     {
         using Scope scope = Scope.Enter();
-        Tensor seed = Tensor.From(inputs[0].Device, Array.ConvertAll(cotangent, c => (float)c), shape);
+        Tensor seed = Tensor.FromBytes(y.Device, CaseInput.Encode(cotangent, y.Type), y.Shape, y.Type);
         Tensor[] leaves = inputs.Select((x, i) => test.Inputs[i].IsDifferentiable && wanted(i) ? x.AsLeaf() : x).ToArray();
         try
         {
@@ -124,11 +140,15 @@ public static class OperationChecker
         }
     }
 
-    private static double[] DrawCotangent(int count, Random random)
+    private static double[] DrawCotangent(int count, Random random, DType type)
     {
         double[] cotangent = new double[count];
         for (int i = 0; i < count; i++)
-            cotangent[i] = (float)(2 * random.NextDouble() - 1);
+        {
+            double value = (float)(2 * random.NextDouble() - 1);
+            cotangent[i] = type == DType.BFloat16 ? CaseInput.ToBFloat16(value) : value;
+        }
+
         return cotangent;
     }
 

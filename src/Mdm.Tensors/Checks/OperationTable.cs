@@ -1,3 +1,4 @@
+using Mdm.Kernels;
 using Mdm.Tensors.Operations;
 
 namespace Mdm.Tensors.Checks;
@@ -19,4 +20,7 @@ public static class OperationTable
         .. LookupCases.All(),
         .. RandomCases.All(),
     ];
+
+    /// <summary>The cases that say something about activations of a type.</summary>
+    public static IEnumerable<OperationCase> In(DType type) => type == DType.Float32 ? All : All.Where(test => test.HasTypes);
 }

@@ -44,10 +44,16 @@ public sealed class Parameter
     /// <summary>Whether training leaves it alone.</summary>
     public bool Frozen { get; set; }
 
-    /// <summary>Where it lies in the store's arena, in elements.</summary>
+    /// <summary>Whether activations are multiplied with it, in their own type; all other parameters are used in float32.</summary>
+    internal bool IsMatrix => Shape.Rank > 1;
+
+    /// <summary>Where it lies in the store's arenas, in elements.</summary>
     internal long Offset { get; set; }
 
-    /// <summary>The numbers, a view into the store's arena.</summary>
+    /// <summary>The numbers rounded to the type of the activations, where <see cref="Value"/> holds them in float32.</summary>
+    internal Tensor? Copy { get; set; }
+
+    /// <summary>The numbers, a view into one of the store's arenas.</summary>
     /// <exception cref="InvalidOperationException">The store is on no device yet.</exception>
     public Tensor Value
     {
@@ -59,7 +65,9 @@ public sealed class Parameter
     internal void Free()
     {
         _value?.Dispose();
+        Copy?.Dispose();
         _value = null;
+        Copy = null;
     }
 
     public static implicit operator Tensor(Parameter parameter) => parameter.Value;

@@ -1,12 +1,16 @@
 using System.Numerics;
 using System.Text;
 using Mdm.Kernels;
+using Mdm.Tensors.Operations;
 
 namespace Mdm.Tensors.Modules;
 
 /// <summary>
 /// All parameters of a network. They are declared while it is built and then lie in one flat arena each for values and
 /// gradients (trainable ones first, frozen ones behind), so that clipping, Adam and EMA are a single pass.
+/// <para>For bfloat16 arithmetic the float32 numbers stay the truth that training changes and checkpoints hold; beside them lies
+/// an arena of the same layout in bfloat16, which products read. A network placed for inference alone keeps its matrices in
+/// bfloat16 only, which halves its memory.</para>
 /// </summary>
 public sealed class ParameterStore : IDisposable
 {
@@ -16,6 +20,7 @@ public sealed class ParameterStore : IDisposable
     private readonly List<Parameter> _parameters = [];
     private readonly Dictionary<string, Parameter> _byName = [];
     private Tensor? _values;
+    private Tensor? _copy;
     private Tensor? _gradients;
 
     /// <summary>In the order of declaration, which is that of checkpoints.</summary>
@@ -31,8 +36,16 @@ public sealed class ParameterStore : IDisposable
 
     public IDevice Device => Values.Device;
 
-    /// <summary>All values, flat, with padding.</summary>
+    /// <summary>What activations are computed in: float32 or bfloat16.</summary>
+    public DType ComputeType { get; private set; }
+
+    /// <summary>All values in float32, flat, with padding; without the matrices of a network placed for inference in
+    /// bfloat16.</summary>
     public Tensor Values => _values ?? throw new InvalidOperationException("the parameters were not put on a device");
+
+    /// <summary>All values in bfloat16, flat, laid out as <see cref="Values"/>; null unless placed for training in
+    /// bfloat16.</summary>
+    public Tensor? Copy => _gradients == null ? null : _copy;
 
     /// <summary>The gradients of the trainable part of <see cref="Values"/>, flat; null if placed for inference.</summary>
     public Tensor? Gradients => _gradients;
@@ -53,28 +66,58 @@ public sealed class ParameterStore : IDisposable
 
     /// <summary>Gives every parameter memory on a device, filled as PyTorch would (numbers from Philox, keyed by seed and
     /// parameter name, so that they do not depend on the order of declaration).</summary>
-    public void Place(IDevice device, bool training, ulong seed = 0)
+    /// <param name="device">Where to.</param>
+    /// <param name="training">Whether gradients are wanted.</param>
+    /// <param name="seed">Of the numbers.</param>
+    /// <param name="computeType">Float32 or, where the device computes in it, bfloat16.</param>
+    public void Place(IDevice device, bool training, ulong seed = 0, DType computeType = DType.Float32)
     {
         if (IsPlaced)
             throw new InvalidOperationException("the parameters are on a device already");
+        if (computeType is not (DType.Float32 or DType.BFloat16) || !device.Supports(computeType))
+            throw new ArgumentException($"{device.Name} does not compute in {computeType}", nameof(computeType));
+        ComputeType = computeType;
+        bool rounded = computeType == DType.BFloat16;
+        bool IsOnlyRounded(Parameter p) => rounded && !training && p.IsMatrix;
         long length = 0;
-        foreach (Parameter parameter in _parameters.Where(p => !p.Frozen))
+        foreach (Parameter parameter in _parameters.Where(p => !p.Frozen && !IsOnlyRounded(p)))
             length = Lay(parameter, length);
         TrainableLength = length;
-        foreach (Parameter parameter in _parameters.Where(p => p.Frozen))
+        foreach (Parameter parameter in _parameters.Where(p => p.Frozen && !IsOnlyRounded(p)))
             length = Lay(parameter, length);
+        long roundedLength = training ? length : 0;
+        foreach (Parameter parameter in _parameters.Where(IsOnlyRounded))
+            roundedLength = Lay(parameter, roundedLength);
 
         _values = Scope.Detach(Tensor.Zeros(device, Flat(length)));
+        _copy = rounded ? Scope.Detach(Tensor.Zeros(device, Flat(roundedLength), DType.BFloat16)) : null;
         _gradients = training ? Scope.Detach(Tensor.Zeros(device, Flat(TrainableLength))) : null;
         foreach (Parameter parameter in _parameters)
         {
-            GradientSlot? slot = !training || parameter.Frozen
-                ? null
-                : new GradientSlot(device, parameter.Shape.Count,
-                    Storage.Borrow(device, (_gradients!.Ptr + parameter.Offset).Address, parameter.Shape.Count * sizeof(float)));
-            parameter.Value = Scope.Detach(_values.View(parameter.Offset, parameter.Shape, slot));
+            Attach(parameter, IsOnlyRounded(parameter));
             Initialise(parameter, seed);
         }
+    }
+
+    private void Attach(Parameter parameter, bool onlyRounded)
+    {
+        if (onlyRounded)
+        {
+            parameter.Value = Scope.Detach(_copy!.View(parameter.Offset, parameter.Shape, null));
+            return;
+        }
+
+        GradientSlot? slot = _gradients == null || parameter.Frozen
+            ? null
+            : new GradientSlot(Device, parameter.Shape.Count,
+                Storage.Borrow(Device, (_gradients.Ptr + parameter.Offset).Address, parameter.Shape.Count * sizeof(float)));
+        Tensor value = Scope.Detach(_values!.View(parameter.Offset, parameter.Shape, slot));
+        parameter.Value = value;
+        if (_gradients == null || _copy == null)
+            return;
+        parameter.Copy = Scope.Detach(_copy.View(parameter.Offset, parameter.Shape, null));
+        parameter.Value = Scope.Detach(value.WithCopy(parameter.Copy));
+        value.Dispose();
     }
 
     private static long Lay(Parameter parameter, long at)
@@ -88,24 +131,33 @@ public sealed class ParameterStore : IDisposable
 
     private static void Initialise(Parameter parameter, ulong seed)
     {
-        Tensor value = parameter.Value;
+        if (parameter.Initialisation == Initialisation.Zeros)
+            return;
+        using Scope scope = Scope.Enter();
+        Tensor value = Tensor.Empty(parameter.Value.Device, parameter.Shape);
         IKernels k = value.Kernels;
-        switch (parameter.Initialisation)
+        if (parameter.Initialisation == Initialisation.Ones)
         {
-            case Initialisation.Ones:
-                k.Fill(value.Count, 1, value.Ptr);
-                break;
-            case Initialisation.FanIn:
-                float bound = 1 / MathF.Sqrt(parameter.FanIn);
-                k.Uniform(value.Count, new RandomKey(seed, NameHash(parameter.Name)), 0, value.Ptr);
-                using (Tensor ones = Scope.Detach(Tensor.Like(value)))
-                {
-                    k.Fill(value.Count, 1, ones.Ptr);
-                    k.LinearCombination(value.Count, 2 * bound, value.Ptr, -bound, ones.Ptr, new Target(value.Ptr, false));
-                }
-
-                break;
+            k.Fill(value.Count, 1, value.Ptr);
         }
+        else
+        {
+            float bound = 1 / MathF.Sqrt(parameter.FanIn);
+            k.Uniform(value.Count, new RandomKey(seed, NameHash(parameter.Name)), 0, value.Ptr);
+            Tensor ones = Tensor.Full(value.Device, value.Shape, 1);
+            k.LinearCombination(value.Count, 2 * bound, value.Ptr, -bound, ones.Ptr, new Target(value.Ptr, false));
+        }
+
+        Set(parameter, value);
+    }
+
+    /// <summary>Replaces a parameter's numbers in every type that it has.</summary>
+    private static void Set(Parameter parameter, Tensor value)
+    {
+        IKernels k = value.Kernels;
+        k.Cast(value.Count, value.Ptr, parameter.Value.Ptr);
+        if (parameter.Copy is { } copy)
+            k.Cast(value.Count, value.Ptr, copy.Ptr);
     }
 
     /// <summary>FNV-1a, 64 bits: the Philox stream of a parameter.</summary>
@@ -128,9 +180,11 @@ public sealed class ParameterStore : IDisposable
     /// EMA of the trainable part).</summary>
     public float[] ToFileLayout(Parameter parameter, Tensor? arena = null)
     {
-        bool fromArena = arena != null && !parameter.Frozen;
-        using Tensor view = Scope.Detach((fromArena ? arena! : Values).View(parameter.Offset, parameter.Shape, null));
-        return Transpose(parameter, view.ToArray(), toFile: true);
+        using Scope scope = Scope.Enter();
+        Tensor value = arena != null && !parameter.Frozen
+            ? arena.View(parameter.Offset, parameter.Shape, null)
+            : Op.Cast(parameter.Value.WithoutGradient(), DType.Float32);
+        return Transpose(parameter, value.ToArray(), toFile: true);
     }
 
     /// <summary>Sets one parameter from numbers in the checkpoint's layout.</summary>
@@ -138,9 +192,12 @@ public sealed class ParameterStore : IDisposable
     {
         if (values.Length != parameter.Shape.Count)
             throw new ArgumentException($"{parameter.Name}: {values.Length} numbers, expected {parameter.FileShape}");
-        bool toArena = arena != null && !parameter.Frozen;
-        using Tensor view = Scope.Detach((toArena ? arena! : Values).View(parameter.Offset, parameter.Shape, null));
-        view.CopyFrom(Transpose(parameter, values, toFile: false));
+        using Scope scope = Scope.Enter();
+        float[] own = Transpose(parameter, values, toFile: false);
+        if (arena != null && !parameter.Frozen)
+            arena.View(parameter.Offset, parameter.Shape, null).CopyFrom(own);
+        else
+            Set(parameter, Tensor.From(Device, own, parameter.Shape));
     }
 
     // [O,kH,kW,I] in memory, [O,I,kH,kW] in files: per output channel a transposition of [kH·kW, I].
@@ -167,8 +224,10 @@ public sealed class ParameterStore : IDisposable
         foreach (Parameter parameter in _parameters)
             parameter.Free();
         _values?.Dispose();
+        _copy?.Dispose();
         _gradients?.Dispose();
         _values = null;
+        _copy = null;
         _gradients = null;
     }
 }

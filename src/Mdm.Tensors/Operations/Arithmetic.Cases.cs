@@ -1,3 +1,4 @@
+using Mdm.Kernels;
 using Mdm.Tensors.Checks;
 using static Mdm.Tensors.Checks.CaseInput;
 
@@ -31,6 +32,8 @@ internal static class ArithmeticCases
             x => Op.Add(x[0], x[1]), "the shapes [4, 9] and [9, 4] should be equal");
         yield return OperationCase.Refused("Multiply", "different shapes", [one, Variable("b", new(4, 8))],
             x => Op.Multiply(x[0], x[1]), "Multiply: the shapes [4, 9] and [4, 8] should be equal");
+        yield return OperationCase.Refused("Add", "different types", [one, Values("b", new(4, 9), DType.BFloat16, 1)],
+            x => Op.Add(x[0], x[1]), "the types of Float32[4, 9] on ");
 
         foreach (OperationCase test in PerSample())
             yield return test;
@@ -42,7 +45,7 @@ internal static class ArithmeticCases
         {
             int batch = shape[0];
             int inner = (int)(shape.Count / batch);
-            CaseInput a = Constant("a", new(batch)), b = Constant("b", new(batch));
+            CaseInput a = Coefficients("a", new(batch)), b = Coefficients("b", new(batch));
             CaseInput x = Variable("x", shape), z = Variable("z", shape);
             yield return OperationCase.Of("PerSample", $"a x + b z, {shape}", [a, x, b, z],
                 t => Op.PerSample(t[0], t[1], t[2], t[3]),
@@ -53,7 +56,7 @@ internal static class ArithmeticCases
                 t => Op.PerSample(t[0], t[1], t[2], t[1]),
                 t => Indexed(t[1], i => (t[0][i / inner] + t[2][i / inner]) * t[1][i]));
             yield return OperationCase.Of("ClampToUnit", $"{shape}",
-                [Constant("x", shape, -3, 3), Constant("limit", new(batch), 0.5, 2)],
+                [Constant("x", shape, -3, 3), Coefficients("limit", new(batch), 0.5, 2)],
                 t => Op.ClampToUnit(t[0], t[1]),
                 t => Indexed(t[0], i => Math.Clamp(t[0][i], -t[1][i / inner], t[1][i / inner]) / t[1][i / inner]));
         }
@@ -68,6 +71,9 @@ internal static class ArithmeticCases
         yield return OperationCase.Refused("PerSample", "different shapes",
             [Constant("a", new(3)), image, Variable("z", new(3, 4))],
             t => Op.PerSample(t[0], t[1], t[0], t[2]), "the shapes [3, 5] and [3, 4] should be equal");
+        yield return OperationCase.Refused("PerSample", "coefficients in bfloat16",
+            [Values("a", new(3), DType.BFloat16, 1), image],
+            t => Op.PerSample(t[0], t[1]), "the coefficient is BFloat16[3] on ");
         yield return OperationCase.Refused("ClampToUnit", "limits of another batch", [image, two],
             t => Op.ClampToUnit(t[0], t[1]), "per-sample coefficients have the shape [2], expected [3]");
     }

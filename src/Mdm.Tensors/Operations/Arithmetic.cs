@@ -97,11 +97,26 @@ public static partial class Op
     {
         if (a.Shape != b.Shape)
             throw new ArgumentException($"{operation}: the shapes {a.Shape} and {b.Shape} should be equal");
+        RequireSameType(operation, a, b);
+    }
+
+    private static void RequireSameType(string operation, Tensor a, Tensor b)
+    {
+        if (a.Type != b.Type)
+            throw new ArgumentException($"{operation}: the types of {a} and {b} should be equal");
+    }
+
+    /// <summary>Biases, norms' weights, masks and numbers per sample are float32, whatever the activations are.</summary>
+    private static void RequireFloat32(string operation, string what, Tensor? x)
+    {
+        if (x != null && x.Type != DType.Float32)
+            throw new ArgumentException($"{operation}: the {what} is {x}, expected the type {DType.Float32}");
     }
 
     private static void RequireCoefficients(Tensor a, int batch)
     {
         if (a.Count != batch)
             throw new ArgumentException($"per-sample coefficients have the shape {a.Shape}, expected [{batch}]");
+        RequireFloat32("per-sample combination", "coefficient", a);
     }
 }

@@ -15,8 +15,9 @@ public static partial class Op
         if (bias != null && bias.Shape != new Shape(heads, length, length))
             throw new ArgumentException(
                 $"self-attention: the bias has the shape {bias.Shape}, expected [{heads}, {length}, {length}]");
+        RequireFloat32("self-attention", "bias", bias);
         var shape = Shaped(batch, heads, channels, length, length, scale);
-        Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels));
+        Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels), qkv.Type);
         Tensor logSumExp = Tensor.Empty(qkv.Device, new Shape(batch, heads, length));
         IKernels k = qkv.Kernels;
         Ptr mask = keyMask?.Ptr ?? Ptr.None;
@@ -42,9 +43,10 @@ public static partial class Op
         if (kv.Shape != new Shape(batch, keys, 2 * channels))
             throw new ArgumentException(
                 $"cross-attention: keys and values have the shape {kv.Shape}, expected [{batch}, tokens, {2 * channels}]");
+        RequireSameType("cross-attention", qkv, kv);
         RequireMask(keyMask, batch, keys);
         var shape = Shaped(batch, heads, channels, length, keys);
-        Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels));
+        Tensor o = Tensor.Empty(qkv.Device, new Shape(batch, length, channels), qkv.Type);
         Tensor logSumExp = Tensor.Empty(qkv.Device, new Shape(batch, heads, length));
         IKernels k = qkv.Kernels;
         Ptr mask = keyMask?.Ptr ?? Ptr.None;
@@ -57,7 +59,7 @@ public static partial class Op
             Target dqkv = dy.Target(qkv), dkv = dy.Target(kv);
             // Only the queries' columns get a gradient here; the others must not stay undefined.
             if (!dqkv.IsNone && !dqkv.Accumulate)
-                k.Zero(qkv.Count * sizeof(float), dqkv.Ptr.Address);
+                k.Zero(qkv.Count * dqkv.Ptr.Type.Size(), dqkv.Ptr.Address);
             RowsTarget dq = dqkv.IsNone ? RowsTarget.None : new RowsTarget(dqkv.Ptr, qStride, true);
             RowsTarget Gradient(int i) =>
                 dkv.IsNone ? RowsTarget.None : new RowsTarget(dkv.Ptr + (long)i * channels, kvStride, dkv.Accumulate);
@@ -82,5 +84,6 @@ public static partial class Op
     {
         if (mask != null && mask.Shape != new Shape(batch, keys))
             throw new ArgumentException($"attention: the mask has the shape {mask.Shape}, expected [{batch}, {keys}]");
+        RequireFloat32("attention", "mask", mask);
     }
 }

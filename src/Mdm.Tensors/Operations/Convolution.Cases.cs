@@ -22,7 +22,7 @@ internal static class ConvolutionCases
             string name = $"{s.Height}x{s.Width}, {s.InChannels} to {s.OutChannels}, batch {s.Batch}"
                 + (s.Stride == 2 ? ", stride 2" : "") + (s.Upsample ? ", doubled" : "");
             CaseInput x = Variable("x", new(s.Batch, s.Height, s.Width, s.InChannels));
-            CaseInput w = Variable("w", new(s.OutChannels, 3, 3, s.InChannels)), b = Variable("b", new(s.OutChannels));
+            CaseInput w = Matrix("w", new(s.OutChannels, 3, 3, s.InChannels)), b = Vector("b", new(s.OutChannels));
             CaseInput residual = Variable("residual", new(s.Batch, s.OutHeight, s.OutWidth, s.OutChannels));
             yield return OperationCase.Of("Conv3x3", name, [x, w, b],
                 t => Op.Conv3x3(t[0], t[1], t[2], s.Stride, s.Upsample), t => Reference(s, t[0], t[1], t[2], null));
@@ -31,7 +31,7 @@ internal static class ConvolutionCases
         }
 
         var same = new ConvShape(2, 3, 4, 5, 5);
-        CaseInput image = Variable("x", new(2, 3, 4, 5)), weight = Variable("w", new(5, 3, 3, 5));
+        CaseInput image = Variable("x", new(2, 3, 4, 5)), weight = Matrix("w", new(5, 3, 3, 5));
         yield return OperationCase.Of("Conv3x3", "its own input as residual", [image, weight],
             t => Op.Conv3x3(t[0], t[1], residual: t[0]), t => Reference(same, t[0], t[1], null, t[0]));
 

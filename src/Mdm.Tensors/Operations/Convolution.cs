@@ -18,11 +18,11 @@ public static partial class Op
                 $"3x3 convolution: stride {stride}{(upsample ? " with upsampling" : "")} is not supported, expected 1 or 2");
         RequireBias("3x3 convolution", b, w.Shape[0]);
         var shape = new ConvShape(x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3], w.Shape[0], stride, upsample);
-        Tensor y = Tensor.Empty(x.Device, new Shape(shape.Batch, shape.OutHeight, shape.OutWidth, shape.OutChannels));
+        Tensor y = Tensor.Empty(x.Device, new Shape(shape.Batch, shape.OutHeight, shape.OutWidth, shape.OutChannels), x.Type);
         if (residual != null)
             RequireSameShape("3x3 convolution with residual", y, residual);
         IKernels k = x.Kernels;
-        k.Conv3x3Forward(shape, x.Ptr, w.Ptr, b?.Ptr ?? Ptr.None, residual?.Ptr ?? Ptr.None, y.Ptr);
+        k.Conv3x3Forward(shape, x.Ptr, w.PtrAs(x.Type), b?.Ptr ?? Ptr.None, residual?.Ptr ?? Ptr.None, y.Ptr);
         return Tape.Record(y, [x, w, b, residual], saved: [x, w], dy =>
         {
             dy.Pass(residual);
@@ -31,7 +31,7 @@ public static partial class Op
             if (w.RequiresGradient)
                 k.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, dy.Target(w));
             if (x.RequiresGradient)
-                k.Conv3x3BackwardData(shape, dy.Ptr, w.Ptr, dy.Target(x));
+                k.Conv3x3BackwardData(shape, dy.Ptr, w.PtrAs(x.Type), dy.Target(x));
         });
     }
 }

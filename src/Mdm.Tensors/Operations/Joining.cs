@@ -10,8 +10,9 @@ public static partial class Op
         int ca = a.Shape[-1], cb = b.Shape[-1], c = ca + cb;
         if (a.Shape.With(-1, cb) != b.Shape)
             throw new ArgumentException($"concatenation: the shapes {a.Shape} and {b.Shape} should differ in the last size only");
+        RequireSameType("concatenation", a, b);
         int rows = checked((int)(a.Count / Math.Max(1, ca)));
-        Tensor y = Tensor.Empty(a.Device, a.Shape.With(-1, c));
+        Tensor y = Tensor.Empty(a.Device, a.Shape.With(-1, c), a.Type);
         IKernels k = a.Kernels;
         k.CopyRows(rows, ca, new Rows(a.Ptr, ca), new RowsTarget(y.Ptr, c, false));
         k.CopyRows(rows, cb, new Rows(b.Ptr, cb), new RowsTarget(y.Ptr + ca, c, false));
@@ -42,7 +43,7 @@ public static partial class Op
         {
             Target dx = dy.Target(x);
             if (!dx.Accumulate)
-                x.Kernels.Zero(x.Count * sizeof(float), dx.Ptr.Address);
+                x.Kernels.Zero(x.Count * dx.Ptr.Type.Size(), dx.Ptr.Address);
             x.Kernels.LinearCombination(length, 1, dy.Ptr, 0, Ptr.None, new Target(dx.Ptr + skipped, true));
         });
     }
@@ -55,7 +56,7 @@ public static partial class Op
             throw new ArgumentException($"batch padding: {present} samples do not fit a batch of {batch}");
         if (batch == present)
             return x;
-        Tensor y = Tensor.Zeros(x.Device, x.Shape.With(0, batch));
+        Tensor y = Tensor.Zeros(x.Device, x.Shape.With(0, batch), x.Type);
         x.Kernels.LinearCombination(x.Count, 1, x.Ptr, 0, Ptr.None, new Target(y.Ptr, false));
         return Tape.Record(y, [x], saved: [], dy => AddScaled(x, 1, dy.Ptr, dy.Target(x)));
     }

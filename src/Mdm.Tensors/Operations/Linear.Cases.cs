@@ -1,3 +1,4 @@
+using Mdm.Kernels;
 using Mdm.Tensors.Checks;
 using static Mdm.Tensors.Checks.CaseInput;
 
@@ -10,12 +11,12 @@ internal static class LinearCases
         (int Rows, int In, int Out)[] sizes = [(1, 1, 1), (1, 7, 5), (33, 17, 19), (5, 64, 48), (70, 100, 3), (2, 3, 130)];
         foreach ((int rows, int ins, int outs) in sizes)
         {
-            CaseInput x = Variable("x", new(rows, ins)), w = Variable("w", new(outs, ins)), b = Variable("b", new(outs));
+            CaseInput x = Variable("x", new(rows, ins)), w = Matrix("w", new(outs, ins)), b = Vector("b", new(outs));
             yield return OperationCase.Of("Linear", $"{rows} rows, {ins} to {outs}", [x, w, b],
                 t => Op.Linear(t[0], t[1], t[2]), t => Reference(t[0], t[1], t[2], null, ins, outs));
         }
 
-        CaseInput image = Variable("x", new(2, 3, 5, 6)), weight = Variable("w", new(7, 6)), bias = Variable("b", new(7));
+        CaseInput image = Variable("x", new(2, 3, 5, 6)), weight = Matrix("w", new(7, 6)), bias = Vector("b", new(7));
         CaseInput residual = Variable("residual", new(2, 3, 5, 7));
         yield return OperationCase.Of("Linear", "no bias", [image, weight],
             t => Op.Linear(t[0], t[1]), t => Reference(t[0], t[1], null, null, 6, 7));
@@ -23,16 +24,24 @@ internal static class LinearCases
             t => Op.Linear(t[0], t[1], t[2], t[3]), t => Reference(t[0], t[1], t[2], t[3], 6, 7));
         yield return OperationCase.Of("Linear", "residual without bias", [image, weight, residual],
             t => Op.Linear(t[0], t[1], null, t[2]), t => Reference(t[0], t[1], null, t[2], 6, 7));
-        CaseInput square = Variable("w", new(6, 6));
+        CaseInput square = Matrix("w", new(6, 6)), both = Variable("w", new(6, 6));
         yield return OperationCase.Of("Linear", "its own input as residual", [image, square],
             t => Op.Linear(t[0], t[1], null, t[0]), t => Reference(t[0], t[1], null, t[0], 6, 6));
-        yield return OperationCase.Of("Linear", "a matrix times itself", [square],
+        yield return OperationCase.Of("Linear", "a matrix times itself", [both],
             t => Op.Linear(t[0], t[0]), t => Reference(t[0], t[0], null, null, 6, 6));
 
         yield return OperationCase.Refused("Linear", "weight of another width", [image, Variable("w", new(7, 5))],
             t => Op.Linear(t[0], t[1]), "an input of shape [2, 3, 5, 6] does not fit a weight of shape [7, 5]");
         yield return OperationCase.Refused("Linear", "bias of another width", [image, weight, Variable("b", new(6))],
             t => Op.Linear(t[0], t[1], t[2]), "linear: the bias has the shape [6], expected [7]");
+        yield return OperationCase.Refused("Linear", "a bfloat16 bias", [image, weight, Values("b", new(7), DType.BFloat16, 1)],
+            t => Op.Linear(t[0], t[1], t[2]), "linear: the bias is BFloat16[7] on ");
+        yield return OperationCase.Refused("Linear", "activations of a type that the weight does not have",
+            [Values("x", new(2, 6), DType.BFloat16, 1), weight],
+            t => Op.Linear(t[0], t[1]), "is multiplied with activations of type BFloat16, but has no copy of that type");
+        yield return OperationCase.Refused("Linear", "a residual of another type",
+            [image, weight, Values("residual", new(2, 3, 5, 7), DType.BFloat16, 1)],
+            t => Op.Linear(t[0], t[1], null, t[2]), "linear with residual: the types of Float32[2, 3, 5, 7] on ");
         yield return OperationCase.Refused("Linear", "residual of another shape", [image, weight, image],
             t => Op.Linear(t[0], t[1], null, t[2]), "the shapes [2, 3, 5, 7] and [2, 3, 5, 6] should be equal");
     }

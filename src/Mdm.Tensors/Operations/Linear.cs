@@ -14,11 +14,11 @@ public static partial class Op
                 $"linear: an input of shape {x.Shape} does not fit a weight of shape {w.Shape} [out, in]");
         RequireBias("linear", b, outputs);
         int rows = checked((int)(x.Count / Math.Max(1, inputs)));
-        Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, outputs));
+        Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, outputs), x.Type);
         if (residual != null)
             RequireSameShape("linear with residual", y, residual);
         IKernels k = x.Kernels;
-        k.MatMul(MatMulShape.Contiguous(rows, outputs, inputs, transposeB: true), x.Ptr, w.Ptr, new Target(y.Ptr, false),
+        k.MatMul(MatMulShape.Contiguous(rows, outputs, inputs, transposeB: true), x.Ptr, w.PtrAs(x.Type), new Target(y.Ptr, false),
             b?.Ptr ?? Ptr.None, residual?.Ptr ?? Ptr.None);
         return Tape.Record(y, [x, w, b, residual], saved: [x, w], dy =>
         {
@@ -28,7 +28,7 @@ public static partial class Op
             if (w.RequiresGradient)
                 k.MatMul(MatMulShape.Contiguous(outputs, inputs, rows, transposeA: true), dy.Ptr, x.Ptr, dy.Target(w));
             if (x.RequiresGradient)
-                k.MatMul(MatMulShape.Contiguous(rows, inputs, outputs), dy.Ptr, w.Ptr, dy.Target(x));
+                k.MatMul(MatMulShape.Contiguous(rows, inputs, outputs), dy.Ptr, w.PtrAs(x.Type), dy.Target(x));
         });
     }
 
@@ -36,5 +36,6 @@ public static partial class Op
     {
         if (b != null && b.Count != outputs)
             throw new ArgumentException($"{operation}: the bias has the shape {b.Shape}, expected [{outputs}]");
+        RequireFloat32(operation, "bias", b);
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Mdm.Kernels;
 using Mdm.Tensors.Checks;
 using static Mdm.Tensors.Checks.CaseInput;
@@ -18,7 +17,7 @@ internal static class LookupCases
         ];
         foreach ((Shape ids, int rows, int width, double[] values, string what) in shapes)
             yield return OperationCase.Of("Embedding", what,
-                [Values("ids", ids, DType.Int32, values), Variable("table", new(rows, width))],
+                [Values("ids", ids, DType.Int32, values), Vector("table", new(rows, width))],
                 t => Op.Embedding(t[0], t[1]),
                 t => [.. t[0].SelectMany(id => t[1].Chunk(width).ElementAtOrDefault((int)id) ?? new double[width])]);
         yield return OperationCase.Refused("Embedding", "ids that are not integers",
@@ -35,7 +34,7 @@ internal static class LookupCases
         {
             int half = width / 2;
             // At t = 1000 an angle has an absolute error of 6e-5 if t·f is rounded to float32, as PyTorch does.
-            yield return OperationCase.Of("Sinusoid", $"batch {batch}, width {width}", [Constant("t", new(batch), 0, 1000)],
+            yield return OperationCase.Of("Sinusoid", $"batch {batch}, width {width}", [Coefficients("t", new(batch), 0, 1000)],
                 t => Op.Sinusoid(t[0], width),
                 t => [.. from b in Enumerable.Range(0, batch)
                          from k in Enumerable.Range(0, width)
@@ -91,7 +90,7 @@ internal static class LookupCases
 
     private static IEnumerable<OperationCase> Cast()
     {
-        CaseInput single = Constant("x", new(3, 37), -10, 10);
+        CaseInput single = Coefficients("x", new(3, 37), -10, 10);
         // Ties to even, the largest that fits, subnormals, zeros.
         CaseInput edges = Values("x", new(14), DType.Float32,
             1 + 1.0 / 256, 1 + 3.0 / 256, 1 + 1.0 / 2048, 1 + 3.0 / 2048, 65504, 65519, -65504, 6e-8, 3e-8, 2.98e-8, 0, -0.0,
@@ -100,7 +99,7 @@ internal static class LookupCases
         {
             string what = x == single ? "random" : "edges";
             yield return Exact($"Float32 to Float64, {what}", x, DType.Float64, v => v);
-            yield return Exact($"Float32 to BFloat16, {what}", x, DType.BFloat16, v => BFloat16(v));
+            yield return Exact($"Float32 to BFloat16, {what}", x, DType.BFloat16, v => ToBFloat16(v));
             yield return Exact($"Float32 to Float16, {what}", x, DType.Float16, v => (double)(Half)v);
         }
 
@@ -117,18 +116,15 @@ internal static class LookupCases
         yield return Exact("Int64 to Float32", Values("x", new(5), DType.Int64, 0, -7, 16777217, 1L << 40, -(1L << 53)),
             DType.Float32, v => (float)(long)v);
         yield return Exact("Float32 to itself", single, DType.Float32, v => v);
+        // The differences see the rounding of the numbers, the gradient that of the cotangent.
+        CaseInput even = Vector("x", new(3, 5), -4, 4);
+        yield return OperationCase.Of("Cast", "there and back", [even],
+            t => Op.Cast(Op.Cast(t[0], DType.BFloat16), DType.Float32), t => [.. t[0]], 5e-3, 5e-3);
+        yield return OperationCase.Of("Cast", "one input through two casts", [even],
+            t => Op.Add(Op.Cast(Op.Cast(t[0], DType.BFloat16), DType.Float32), Op.Cast(Op.Cast(t[0], DType.BFloat16), DType.Float32)),
+            t => [.. t[0].Select(v => 2 * v)], 5e-3, 5e-3);
     }
 
     private static OperationCase Exact(string name, CaseInput x, DType to, Func<double, double> rounded) =>
         OperationCase.Of("Cast", name, [x], t => Op.Cast(t[0], to), t => Array.ConvertAll(t[0], v => rounded(v)), 0);
-
-    // To nearest, ties to even: half a unit in the last place, plus the last bit that stays, minus a little.
-    private static double BFloat16(double v)
-    {
-        Span<byte> bytes = stackalloc byte[4];
-        BinaryPrimitives.WriteSingleLittleEndian(bytes, (float)v);
-        uint bits = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
-        bits += 0x7fff + (bits >> 16 & 1);
-        return BitConverter.UInt32BitsToSingle(bits & 0xffff0000);
-    }
 }

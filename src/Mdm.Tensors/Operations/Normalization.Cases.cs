@@ -20,8 +20,8 @@ internal static class NormalizationCases
         foreach ((Shape shape, int groups, string what) in shapes)
         {
             int batch = shape[0], channels = shape[-1];
-            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(channels), 0.5, 1.5),
-                beta = Variable("beta", new(channels));
+            CaseInput x = Variable("x", shape, -2, 3), gamma = Vector("gamma", new(channels), 0.5, 1.5),
+                beta = Vector("beta", new(channels));
             CaseInput modulation = Variable("scaleShift", new(batch, 2 * channels));
             // Two numbers are normalised to ±1 whatever they are: their gradient is what cancellation leaves.
             double tolerance = x.Shape.Count == 2 * groups ? 1e-3 : 1e-5;
@@ -38,8 +38,8 @@ internal static class NormalizationCases
         }
 
         // Float32 holds x - mean only to 1e-7 of the mean; more than this is lost by E[x²]-E[x]² alone.
-        CaseInput shifted = Variable("x", new(1, 8, 8, 4), 99, 101), ones = Variable("gamma", new(4), 0.5, 1.5),
-            zeros = Variable("beta", new(4));
+        CaseInput shifted = Variable("x", new(1, 8, 8, 4), 99, 101), ones = Vector("gamma", new(4), 0.5, 1.5),
+            zeros = Vector("beta", new(4));
         yield return OperationCase.Of("GroupNorm", "a mean of 170 deviations", [shifted, ones, zeros],
             t => Op.GroupNorm(t[0], t[1], t[2], 2),
             t => GroupReference(new(1, 8, 8, 4), 2, t[0], t[1], t[2], null, false), 1e-4, 1e-4);
@@ -52,6 +52,9 @@ internal static class NormalizationCases
         yield return OperationCase.Refused("GroupNorm", "scale and shift of another batch",
             [image, six, Variable("s", new(1, 12))],
             t => Op.GroupNorm(t[0], t[1], t[1], 3, t[2]), "scale and shift have the shape [1, 12], expected [2, 12]");
+        yield return OperationCase.Refused("GroupNorm", "a bfloat16 weight",
+            [image, six, Values("gamma", new(6), DType.BFloat16, 1)],
+            t => Op.GroupNorm(t[0], t[2], t[1], 3), "group norm: the weight is BFloat16[6] on ");
         yield return OperationCase.Refused("GroupNorm", "weight of another width", [image, six, five],
             t => Op.GroupNorm(t[0], t[2], t[1], 3), "group norm: weight and bias have the shapes [5] and [6], expected [6]");
     }
@@ -62,8 +65,8 @@ internal static class NormalizationCases
         foreach (Shape shape in new Shape[] { new(2, 5, 8), new(1, 3), new(7, 33), new(2, 3, 100), new(3, 1) })
         {
             int cols = shape[-1];
-            CaseInput x = Variable("x", shape, -2, 3), gamma = Variable("gamma", new(cols), 0.5, 1.5),
-                beta = Variable("beta", new(cols));
+            CaseInput x = Variable("x", shape, -2, 3), gamma = Vector("gamma", new(cols), 0.5, 1.5),
+                beta = Vector("beta", new(cols));
             yield return OperationCase.Of("LayerNorm", $"{shape}", [x, gamma, beta],
                 t => Op.LayerNorm(t[0], t[1], t[2]),
                 t => GroupReference(new(t[0].Length / cols, cols), 1, t[0], t[1], t[2], null, false),
@@ -86,7 +89,7 @@ internal static class NormalizationCases
         {
             int cols = shape[-1];
             yield return OperationCase.Of("RmsNorm", $"{shape}",
-                [Variable("x", shape, -2, 3), Variable("gamma", new(cols), 0.5, 1.5)],
+                [Variable("x", shape, -2, 3), Vector("gamma", new(cols), 0.5, 1.5)],
                 t => Op.RmsNorm(t[0], t[1]), t => RmsReference(cols, t[0], t[1]), backwardTolerance: cols == 1 ? 1e-3 : 1e-5);
         }
 

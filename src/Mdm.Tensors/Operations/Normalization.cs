@@ -20,6 +20,10 @@ public static partial class Op
         if (scaleShift != null && scaleShift.Shape != new Shape(batch, 2 * channels))
             throw new ArgumentException(
                 $"group norm: scale and shift have the shape {scaleShift.Shape}, expected [{batch}, {2 * channels}]");
+        RequireFloat32("group norm", "weight", gamma);
+        RequireFloat32("group norm", "bias", beta);
+        if (scaleShift != null)
+            RequireSameType("group norm", x, scaleShift);
         int positions = batch == 0 || channels == 0 ? 0 : checked((int)(x.Count / batch / channels));
         var shape = new GroupNormShape(batch, positions, channels, groups, epsilon, silu);
         Tensor y = Tensor.Like(x);
@@ -40,6 +44,8 @@ public static partial class Op
             throw new ArgumentException(
                 $"layer norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape} "
                 + $"and a bias of shape {beta.Shape}");
+        RequireFloat32("layer norm", "weight", gamma);
+        RequireFloat32("layer norm", "bias", beta);
         int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
         Tensor y = Tensor.Like(x);
         Tensor mean = Tensor.Empty(x.Device, new Shape(rows)), rstd = Tensor.Like(mean);
@@ -57,6 +63,7 @@ public static partial class Op
         if (gamma.Count != cols)
             throw new ArgumentException(
                 $"RMS norm: an input of shape {x.Shape} does not fit a weight of shape {gamma.Shape}, expected [{cols}]");
+        RequireFloat32("RMS norm", "weight", gamma);
         int rows = cols == 0 ? 0 : checked((int)(x.Count / cols));
         Tensor y = Tensor.Like(x), rstd = Tensor.Empty(x.Device, new Shape(rows));
         IKernels k = x.Kernels;

@@ -16,7 +16,7 @@ internal static class RandomCases
         })
         {
             // Only the shape of the operand matters.
-            CaseInput like = Constant("like", shape);
+            CaseInput like = Coefficients("like", shape);
             var key = new RandomKey(seed, stream);
             int n = (int)shape.Count, offset = (drawn + 3) / 4 * 4;
             string name = $"{shape}, seed {seed}, stream {stream}, after {drawn} draws";

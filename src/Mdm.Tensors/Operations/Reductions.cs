@@ -41,7 +41,7 @@ public static partial class Op
             throw new ArgumentException($"masked mean: the input has the shape {x.Shape}, expected [batch, tokens, channels]");
         int batch = x.Shape[0], tokens = x.Shape[1], channels = x.Shape[2];
         RequireMask(mask, batch, tokens);
-        Tensor y = Tensor.Empty(x.Device, new Shape(batch, channels));
+        Tensor y = Tensor.Empty(x.Device, new Shape(batch, channels), x.Type);
         x.Kernels.MaskedMean(batch, tokens, channels, x.Ptr, mask?.Ptr ?? Ptr.None, y.Ptr);
         return Tape.Record(y, [x], saved: [mask], dy =>
             x.Kernels.MaskedMeanBackward(batch, tokens, channels, dy.Ptr, mask?.Ptr ?? Ptr.None, dy.Target(x)));

@@ -8,7 +8,7 @@ public static partial class Op
     public static Tensor UpsampleNearest(Tensor x)
     {
         (int b, int h, int w, int c) = ImageSizes("upsampling", x);
-        Tensor y = Tensor.Empty(x.Device, new Shape(b, 2 * h, 2 * w, c));
+        Tensor y = Tensor.Empty(x.Device, new Shape(b, 2 * h, 2 * w, c), x.Type);
         x.Kernels.UpsampleNearest(b, h, w, c, x.Ptr, y.Ptr);
         return Tape.Record(y, [x], saved: [], dy => x.Kernels.UpsampleNearestBackward(b, h, w, c, dy.Ptr, dy.Target(x)));
     }
@@ -20,7 +20,7 @@ public static partial class Op
         if (factor < 1 || h % factor != 0 || w % factor != 0)
             throw new ArgumentException(
                 $"average pooling: an image of {w}x{h} cannot be divided into blocks of {factor}x{factor}");
-        Tensor y = Tensor.Empty(x.Device, new Shape(b, h / factor, w / factor, c));
+        Tensor y = Tensor.Empty(x.Device, new Shape(b, h / factor, w / factor, c), x.Type);
         x.Kernels.AveragePool(b, h, w, c, factor, x.Ptr, y.Ptr);
         return Tape.Record(y, [x], saved: [],
             dy => x.Kernels.AveragePoolBackward(b, h, w, c, factor, dy.Ptr, dy.Target(x)));
@@ -32,7 +32,7 @@ public static partial class Op
         (int b, int h, int w, int c) = ImageSizes("resizing", x);
         if (h < 1 || w < 1 || height < 1 || width < 1)
             throw new ArgumentException($"resizing: an image of {w}x{h} to {width}x{height}, expected sizes of 1 or more");
-        Tensor y = Tensor.Empty(x.Device, new Shape(b, height, width, c));
+        Tensor y = Tensor.Empty(x.Device, new Shape(b, height, width, c), x.Type);
         x.Kernels.Resize(filter, b, h, w, c, height, width, x.Ptr, y.Ptr);
         return y;
     }
