@@ -14,9 +14,21 @@ internal static class DeviceChoice
             CpuThreads.Count = config.Threads;
         if (config.Multinode)
             Terminal.Warn("multinode is not supported yet; this machine works alone");
-        IDevice device = Devices.Open(config.Device);
-        if (config.Fp16)
-            Terminal.Warn($"fp16: {device.Name} computes in float32, which is at least as exact");
+        return Devices.Open(config.Device);
+    }
+
+    /// <summary>Opens the device to draw on. A checkpoint that was trained in bfloat16 is drawn in float32 where the device has
+    /// nothing else, unless the command line asks for fp16.</summary>
+    public static IDevice OpenForSampling(ProgramConfig config, IReadOnlyList<string> overrides)
+    {
+        IDevice device = Open(config);
+        bool asked = overrides.Any(option => option.StartsWith("--fp16=", StringComparison.Ordinal));
+        if (config.Fp16 && !asked && !device.Supports(DType.BFloat16))
+        {
+            Terminal.Warn($"fp16: the device {device.Name} draws in float32 what was trained in bfloat16");
+            config.Fp16 = false;
+        }
+
         return device;
     }
 }

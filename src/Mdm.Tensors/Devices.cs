@@ -28,6 +28,17 @@ public static class Devices
             _ => throw new MdmException($"device '{name}' is not known, expected {Names}"),
         })).Value;
 
+    /// <summary>What a run's activations are computed in: bfloat16 for <c>fp16: 1</c>, else float32.</summary>
+    /// <exception cref="MdmException">The device does not compute in bfloat16.</exception>
+    public static DType ComputeType(IDevice device, bool fp16)
+    {
+        DType type = fp16 ? DType.BFloat16 : DType.Float32;
+        return device.Supports(type)
+            ? type
+            : throw new MdmException(
+                $"fp16: the device {device.Name} computes in float32 only; leave fp16 out or use --device cuda");
+    }
+
     private static string KeyOf(string name) => name.Trim().ToLowerInvariant() switch
     {
         "auto" => CudaDevice.WhyNot(0) == null ? "cuda:0" : "cpu",

@@ -34,6 +34,18 @@ public sealed class SampleTests
     }
 
     [Test]
+    public void WhatWasTrainedInBfloat16IsDrawnInFloat32WhereTheDeviceHasNothingElse()
+    {
+        string model = Tiny.Write("model.pth", File.ReadAllBytes(Tiny.Checkpoint));
+        foreach (string name in (string[])["text_model.json", "vocabulary.vocab"])
+            Tiny.Write(name, File.ReadAllBytes(Path.Combine(Tiny.Root, "model", name)));
+        Tiny.Write("config.yaml", File.ReadAllText(Tiny.Config) + "fp16: 1\n");
+        string[] arguments = ["sample", "--model-file", model, "--sample-dir", Tiny.Folder(), "a red circle"];
+        Assert.That(Cli.Run(arguments).Succeeded().Error, Does.Contain("the device cpu draws in float32"));
+        Cli.Run([.. arguments, "--fp16=1"]).Refused("fp16", "cpu computes in float32 only");
+    }
+
+    [Test]
     public void ThePageEscapesWhatPromptsSay()
     {
         Tiny.Sample("a circle <script>alert(\"x\")</script> & more").Succeeded();

@@ -105,6 +105,8 @@ public sealed class ToolTests
         Assert.That(some, Does.Contain("GroupNorm").And.Not.Contain("Conv3x3"));
         Assert.That(Cli.Run("gradcheck", "groupnorm", "--quiet").Succeeded().Output.Split('\n', StringSplitOptions.RemoveEmptyEntries),
             Has.Length.EqualTo(1));
+        Cli.Run("gradcheck", "--type=bfloat16").Refused("the device cpu does not compute in bfloat16");
+        Cli.Run("gradcheck", "--type=int8").Refused("--type", "'int8'", "float32 or bfloat16");
         Cli.Run("gradcheck", "nosuch").Refused("contains 'nosuch'");
         Cli.Run("gradcheck", "--device=cuda").Refused("CPU only");
     }

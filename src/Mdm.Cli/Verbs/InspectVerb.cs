@@ -57,7 +57,7 @@ internal static class InspectVerb
         Console.WriteLine($"prediction   {cost.ForwardFlops / 1e9:F2} GFLOP per image with {given.Options.Tokens} tokens");
         Console.WriteLine($"training     {cost.TrainingFlops / 1e9:F2} GFLOP per image and step");
         Console.WriteLine($"memory       {Mebibytes(cost.SamplingBytes)} to predict a batch of {config.BatchSize}, "
-            + $"{Mebibytes(cost.TrainingBytes)} to train one (float32)");
+            + $"{Mebibytes(cost.TrainingBytes)} to train one ({(config.Fp16 ? "bfloat16" : "float32")})");
     }
 
     // Published models work on 64 pixels at the innermost level; without a size in the file that is the best guess.

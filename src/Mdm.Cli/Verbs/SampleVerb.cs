@@ -38,7 +38,7 @@ internal static class SampleVerb
     private static int Run(VerbArguments<Options> given)
     {
         ProgramConfig config = Load(given, out string checkpoint);
-        IDevice device = DeviceChoice.Open(config);
+        IDevice device = DeviceChoice.OpenForSampling(config, given.ConfigOverrides);
         using var interruption = new Interruption("interrupted: finishing this step");
         using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
         IReadOnlyList<SamplingTask> tasks = Tasks(given, config, model.Captions);

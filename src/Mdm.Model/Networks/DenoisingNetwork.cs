@@ -2,10 +2,12 @@ using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Tensors;
 using Mdm.Tensors.Modules;
+using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Networks;
 
-/// <summary>A whole network: a plain U-Net or one nested to any depth, with its parameters.</summary>
+/// <summary>A whole network: a plain U-Net or one nested to any depth, with its parameters. Images, text features and
+/// predictions are float32; inside, activations have <see cref="ParameterStore.ComputeType"/>.</summary>
 public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDisposable
 {
     private readonly UNet _unet;
@@ -49,10 +51,12 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
                 throw new ArgumentException($"the network expects text features of width {TextWidth}");
             if (input.Text.Values.Shape[-1] != TextWidth)
                 throw new MdmException($"the text features have width {input.Text.Values.Shape[-1]}, the network expects {TextWidth}");
-            text = _unet.EncodeText(input.Text);
+            text = _unet.EncodeText(input.Text with { Values = Op.Cast(input.Text.Values, Store.ComputeType) });
         }
 
-        return new NetworkOutput(_unet.Call(new LevelInput(input.Images, input.Times, text, input.Micros, null)).Predictions);
+        Tensor[] images = [.. input.Images.Select(image => Op.Cast(image, Store.ComputeType))];
+        LevelOutput output = _unet.Call(new LevelInput(images, input.Times, text, input.Micros, null));
+        return new NetworkOutput([.. output.Predictions.Select(prediction => Op.Cast(prediction, DType.Float32))]);
     }
 
     public void Dispose() => Store.Dispose();

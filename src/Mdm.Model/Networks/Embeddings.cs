@@ -14,6 +14,7 @@ internal sealed class TimeEmbedding : Module<(Tensor Times, IReadOnlyDictionary<
     private readonly Linear _layer2;
     private readonly (MicroCondition Condition, Linear First, Linear Second)[] _micros;
     private readonly int _width;
+    private readonly ParameterStore _store;
 
     /// <param name="context">The network's own: these layers have no prefix.</param>
     /// <param name="config">The network's.</param>
@@ -23,6 +24,7 @@ internal sealed class TimeEmbedding : Module<(Tensor Times, IReadOnlyDictionary<
     {
         int width = config.TemporalWidth;
         _width = width / 4;
+        _store = context.Store;
         _layer1 = new Linear(context / "temb_layer1", _width, width);
         _layer2 = new Linear(context / "temb_layer2", width, width);
         condEmb = config.ConditioningWidth > 0 && !config.SkipCondEmb
@@ -52,8 +54,9 @@ internal sealed class TimeEmbedding : Module<(Tensor Times, IReadOnlyDictionary<
         return temb;
     }
 
+    // Times up to 1000 need float32; their sines are activations like any other.
     private Tensor Embed(Tensor value, Linear first, Linear second) =>
-        second.Call(Op.Silu(first.Call(Op.Sinusoid(value, _width))));
+        second.Call(Op.Silu(first.Call(Op.Cast(Op.Sinusoid(value, _width), _store.ComputeType))));
 }
 
 /// <summary>Projects the language model's features, refines them with trained blocks, and pools them for the time embedding.</summary>

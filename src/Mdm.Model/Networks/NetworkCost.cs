@@ -32,7 +32,7 @@ public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double
     {
         using var device = new CountingDevice();
         using DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, textWidth);
-        network.Store.Place(device, training: false);
+        network.Store.Place(device, training: false, computeType: TypeOf(config));
         device.Counter.Reset();
         using Scope scope = Scope.Enter();
         Tensor[] images = network.NestRatios.Select(ratio => size / network.NestRatios[0] * ratio)
@@ -47,7 +47,7 @@ public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double
         using var device = new CountingDevice();
         using DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, textWidth);
         network.GradientCheckpointing = config.GradientCheckpointing;
-        network.Store.Place(device, training: true);
+        network.Store.Place(device, training: true, computeType: TypeOf(config));
         using var adam = new Adam(network.Store, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, true, 1, 1));
         var loss = new DiffusionLoss(new DiffusionProcess(config.DiffusionConfig, network.NestRatios));
         device.Counter.Reset();
@@ -63,6 +63,8 @@ public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double
         adam.Step(0);
         return (device.Counter.Total.Operations, device.Memory.Peak);
     }
+
+    private static DType TypeOf(ProgramConfig config) => config.Fp16 ? DType.BFloat16 : DType.Float32;
 
     private static TextFeatures? Text(IDevice device, int width, int batch, int tokens) => width == 0
         ? null

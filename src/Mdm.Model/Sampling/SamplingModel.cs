@@ -4,6 +4,7 @@ using Mdm.Model.Diffusion;
 using Mdm.Model.Networks;
 using Mdm.Model.Text;
 using Mdm.Model.Training;
+using Mdm.Tensors;
 
 namespace Mdm.Model.Sampling;
 
@@ -42,8 +43,8 @@ public sealed class SamplingModel : IDisposable
 
     /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
     /// the checkpoint, or else the configuration's.</summary>
-    /// <exception cref="MdmException">A file is missing or damaged, checkpoint and configuration do not fit, or nothing turns
-    /// prompts into the features that the network was trained with.</exception>
+    /// <exception cref="MdmException">A file is missing or damaged, checkpoint and configuration do not fit, the device does
+    /// not compute in bfloat16 (fp16), or nothing turns prompts into the features that the network was trained with.</exception>
     public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device)
     {
         if (!File.Exists(checkpoint))
@@ -61,7 +62,7 @@ public sealed class SamplingModel : IDisposable
             }
 
             network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
-            network.Store.Place(device, training: false);
+            network.Store.Place(device, training: false, computeType: Devices.ComputeType(device, config.Fp16));
             CheckpointLoader.Load(checkpoint, network);
             return new SamplingModel(config, network, text, ownsParts: true);
         }

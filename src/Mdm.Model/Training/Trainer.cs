@@ -62,7 +62,7 @@ public sealed class Trainer : IDisposable
             _loss = new DiffusionLoss(new DiffusionProcess(_config.DiffusionConfig, _network.NestRatios));
             _tokenizer = _text == null ? null : new CaptionTokenizer(_text.Tokenizer, config.ReaderConfig);
             _checkpoints = new CheckpointWriter(_config, _text);
-            _network.Store.Place(device, training: true, seed);
+            _network.Store.Place(device, training: true, seed, Devices.ComputeType(device, config.Fp16));
             _adam = new Adam(_network.Store, new AdamOptions(
                 0.9f, 0.999f, 1e-8f, 0, config.UseAdamw, (float)config.GradientClipNorm, 1));
             _progress = Start(seed);

@@ -55,7 +55,7 @@ internal static class AttentionCases
     {
         int channels = heads * width;
         CaseInput qkv = Variable("qkv", new(batch, length, 3 * channels));
-        CaseInput bias = Constant("bias", new(heads, length, length), -3, 3);
+        CaseInput bias = Coefficients("bias", new(heads, length, length), -3, 3);
         return OperationCase.Of("SelfAttention", $"{what}, batch {batch}, length {length}, {heads} x {width}",
             mask == null ? [qkv, bias] : [qkv, bias, Mask("mask", new(batch, length), mask)],
             t => Op.SelfAttention(t[0], heads, t.ElementAtOrDefault(2), t[1], scale),
@@ -93,7 +93,7 @@ internal static class AttentionCases
         yield return OperationCase.Refused("SelfAttention", "mask of another length", [qkv, Mask("mask", new(2, 4), 1)],
             t => Op.SelfAttention(t[0], 2, t[1]), "the mask has the shape [2, 4], expected [2, 5]");
         yield return OperationCase.Refused("SelfAttention", "bias of another length",
-            [qkv, Constant("bias", new(2, 5, 4))], t => Op.SelfAttention(t[0], 2, null, t[1]),
+            [qkv, Coefficients("bias", new(2, 5, 4))], t => Op.SelfAttention(t[0], 2, null, t[1]),
             "the bias has the shape [2, 5, 4], expected [2, 5, 5]");
         yield return OperationCase.Refused("CrossAttention", "keys of another width", [qkv, Variable("kv", new(2, 3, 12))],
             t => Op.CrossAttention(t[0], t[1], 2), "keys and values have the shape [2, 3, 12], expected [2, tokens, 8]");
