@@ -39,7 +39,7 @@ public sealed class SampleTests
         string model = Tiny.Write("model.pth", File.ReadAllBytes(Tiny.Checkpoint));
         foreach (string name in (string[])["text_model.json", "vocabulary.vocab"])
             Tiny.Write(name, File.ReadAllBytes(Path.Combine(Tiny.Root, "model", name)));
-        Tiny.Write("config.yaml", File.ReadAllText(Tiny.Config) + "fp16: 1\n");
+        Tiny.Write("config.yaml", "fp16: 1\n" + File.ReadAllText(Tiny.Config));
         string[] arguments = ["sample", "--model-file", model, "--sample-dir", Tiny.Folder(), "a red circle"];
         Assert.That(Cli.Run(arguments).Succeeded().Error, Does.Contain("the device cpu draws in float32"));
         Cli.Run([.. arguments, "--fp16=1"]).Refused("fp16", "cpu computes in float32 only");
