@@ -108,7 +108,7 @@ public sealed class ToolTests
         Cli.Run("gradcheck", "--type=bfloat16").Refused("the device cpu does not compute in bfloat16");
         Cli.Run("gradcheck", "--type=int8").Refused("--type", "'int8'", "float32 or bfloat16");
         Cli.Run("gradcheck", "nosuch").Refused("contains 'nosuch'");
-        Cli.Run("gradcheck", "--device=cuda").Refused("CPU only");
+        Cli.Run("gradcheck", "--device=cuda:99").Refused("cuda:99");
     }
 
     [Test]
