@@ -70,11 +70,13 @@ public interface INormalizationKernels
 {
     /// <summary>n = (x - mean_g)·rstd_g·gamma + beta; with scaleShift [B,2C] = (s, t): n = n·(1+s_b)+t_b; with Silu: y = n·σ(n).
     /// Statistics are over the positions and channels of each group (biased variance). mean and rstd are [B,Groups] and
-    /// are written for the backward pass.</summary>
-    void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd);
+    /// are written for the backward pass. With <see cref="GroupNormShape.SkipChannels"/> the last channels are those of skip
+    /// [B,P,SkipChannels] and x has the others: a concatenation that is not stored.</summary>
+    void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd,
+        Ptr skip = default);
 
     void GroupNormBackward(in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd,
-        Target dx, Target dgamma, Target dbeta, Target dscaleShift);
+        Target dx, Target dgamma, Target dbeta, Target dscaleShift, Ptr skip = default, Target dskip = default);
 
     /// <summary>y = (x - mean_row)·rstd_row·gamma + beta over rows of length cols; mean and rstd are [rows].</summary>
     void LayerNormForward(int rows, int cols, float epsilon, Ptr x, Ptr gamma, Ptr beta, Ptr y, Ptr mean, Ptr rstd);
@@ -93,8 +95,9 @@ public interface INormalizationKernels
     void StdNormalizeBackward(int batch, long inner, Ptr dy, Ptr x, Ptr mean, Ptr std, Target dx);
 }
 
-/// <summary>x is [Batch, Positions, Channels].</summary>
-public readonly record struct GroupNormShape(int Batch, int Positions, int Channels, int Groups, float Epsilon, bool Silu);
+/// <summary>x is [Batch, Positions, Channels - SkipChannels], y [Batch, Positions, Channels].</summary>
+public readonly record struct GroupNormShape(
+    int Batch, int Positions, int Channels, int Groups, float Epsilon, bool Silu, int SkipChannels = 0);
 
 /// <summary>Multi-head attention with a streaming softmax.</summary>
 public interface IAttentionKernels

@@ -3,7 +3,8 @@ namespace Mdm.Kernels.Counting;
 // The kernels whose time is that of their memory traffic.
 public sealed partial class CountingKernels
 {
-    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd)
+    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd,
+        Ptr skip)
     {
         (long n, long parameters) = Sizes(shape, gamma, beta, scaleShift);
         Count(KernelFamily.Normalization, n * (8 + (scaleShift.IsNone ? 0 : 2) + (shape.Silu ? 4 : 0)),
@@ -11,11 +12,13 @@ public sealed partial class CountingKernels
     }
 
     public void GroupNormBackward(in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd,
-        Target dx, Target dgamma, Target dbeta, Target dscaleShift)
+        Target dx, Target dgamma, Target dbeta, Target dscaleShift, Ptr skip, Target dskip)
     {
         (long n, long parameters) = Sizes(shape, gamma, beta, scaleShift);
+        long skipped = (long)shape.Batch * shape.Positions * shape.SkipChannels;
         Count(KernelFamily.Normalization, n * (16 + (scaleShift.IsNone ? 0 : 4) + (shape.Silu ? 8 : 0)),
-            Read(x, n) + Read(dy, n) + parameters + Write(dx, n) + Write(dgamma, shape.Channels) + Write(dbeta, shape.Channels)
+            Read(x, n) + Read(dy, n) + parameters + Write(dx, n - skipped) + Write(dskip, skipped) + Write(dgamma, shape.Channels)
+            + Write(dbeta, shape.Channels)
             + Write(dscaleShift, 2L * shape.Batch * shape.Channels));
     }
 

@@ -12,21 +12,22 @@ public sealed unsafe partial class CpuKernels
     private const int NormBlock = 128;
 
     public void GroupNormForward(
-        in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd)
+        in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd, Ptr skip)
     {
-        var loop = new GroupNormLoop(shape, x.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32) { Y = y.F32 };
+        var loop = new GroupNormLoop(shape, x.F32, skip.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32) { Y = y.F32 };
         loop.Run();
     }
 
     public void GroupNormBackward(
         in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd,
-        Target dx, Target dgamma, Target dbeta, Target dscaleShift)
+        Target dx, Target dgamma, Target dbeta, Target dscaleShift, Ptr skip, Target dskip)
     {
-        var loop = new GroupNormLoop(shape, x.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32)
+        var loop = new GroupNormLoop(shape, x.F32, skip.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32)
         {
             Backward = true,
             Dy = dy.F32,
             Dx = dx,
+            DSkip = dskip,
         };
         loop.Run();
         SimdLoops.For(shape.Channels, 256, new GroupNormParameterLoop(loop, dgamma, dbeta, dscaleShift));
@@ -39,14 +40,24 @@ public sealed unsafe partial class CpuKernels
         Result,
     }
 
-    private struct GroupNormLoop(
-        GroupNormShape shape, float* x, float* gamma, float* beta, float* scaleShift, float* mean, float* rstd) : IParallelLoop
+    /// <summary>One of the tensors that the channels come from, with the place of its gradient.</summary>
+    private readonly struct GroupNormSource(float* x, Target dx, int first, int channels)
+    {
+        public readonly float* X = x;
+        public readonly Target Dx = dx;
+
+        /// <summary>Its first channel among all, and how many it has.</summary>
+        public readonly int First = first, Channels = channels;
+    }
+
+    private struct GroupNormLoop(GroupNormShape shape, float* x, float* skip, float* gamma, float* beta, float* scaleShift,
+        float* mean, float* rstd) : IParallelLoop
     {
         public readonly GroupNormShape Shape = shape;
         public readonly float* Gamma = gamma, Beta = beta, ScaleShift = scaleShift, Rstd = rstd;
         public bool Backward;
         public float* Y, Dy;
-        public Target Dx;
+        public Target Dx, DSkip;
 
         /// <summary>Per sample, and before that per piece: two float64 sums per channel.</summary>
         public double* Sums;
@@ -98,23 +109,34 @@ public sealed unsafe partial class CpuKernels
                 (int b, int piece) = (i / pieces, i % pieces);
                 int first = Math.Min(Shape.Positions, piece * piecePositions);
                 int count = Math.Min(Shape.Positions - first, piecePositions);
-                long at = ((long)b * Shape.Positions + first) * Shape.Channels;
+                long row = (long)b * Shape.Positions + first;
                 if (phase != GroupNormPhase.Result)
                 {
                     if (Backward && phase == GroupNormPhase.Everything)
                         FillFactors(b);
-                    SumPiece<V>(b, at, count, Sums + (long)i * 2 * Shape.Channels);
+                    SumPiece<V>(b, row, count, Sums + (long)i * 2 * Shape.Channels);
                 }
 
                 if (phase == GroupNormPhase.Everything)
                     Finish(b);
                 if (phase == GroupNormPhase.Sums)
                     continue;
-                if (!Backward)
-                    Normalize<V>(b, at, count);
-                else if (!Dx.IsNone)
-                    InputGradient<V>(b, at, count);
+                for (int source = 0; source < Sources; source++)
+                {
+                    if (!Backward)
+                        Normalize<V>(SourceOf(source), b, row, count);
+                    else if (!SourceOf(source).Dx.IsNone)
+                        InputGradient<V>(SourceOf(source), b, row, count);
+                }
             }
+        }
+
+        private readonly int Sources => Shape.SkipChannels > 0 ? 2 : 1;
+
+        private readonly GroupNormSource SourceOf(int i)
+        {
+            int own = Shape.Channels - Shape.SkipChannels;
+            return i == 0 ? new(x, Dx, 0, own) : new(skip, DSkip, own, Shape.SkipChannels);
         }
 
         /// <summary>The sums of all pieces of a sample, added into the first's place.</summary>
@@ -157,7 +179,14 @@ public sealed unsafe partial class CpuKernels
             double count = (double)positions * size;
             if (!Backward)
             {
-                float* shift = x + (long)b * positions * channels;
+                float* shift = Scratch.ForPiece<float>(channels);
+                for (int source = 0; source < Sources; source++)
+                {
+                    GroupNormSource from = SourceOf(source);
+                    long first = (long)b * positions * from.Channels;
+                    new ReadOnlySpan<float>(from.X + first, from.Channels).CopyTo(new Span<float>(shift + from.First, from.Channels));
+                }
+
                 for (int g = 0; g < Shape.Groups; g++)
                 {
                     double total = 0, squares = 0;
@@ -198,75 +227,92 @@ public sealed unsafe partial class CpuKernels
         }
 
         [MethodImpl(Hot)]
-        private readonly void SumPiece<V>(int b, long at, int count, double* sums)
+        private readonly void SumPiece<V>(int b, long row, int count, double* sums)
             where V : unmanaged, ISimd<V>
         {
             int channels = Shape.Channels;
             new Span<double>(sums, 2 * channels).Clear();
-            float* shift = x + (long)b * Shape.Positions * channels;
             float* f = FactorsOf(b), blockSums = Scratch.ForPiece<float>(2 * channels);
             for (int p = 0; p < count; p += NormBlock)
             {
                 int rows = Math.Min(NormBlock, count - p);
-                long i = at + (long)p * channels;
                 if (Backward)
                 {
-                    GradientMoments<V>(i, rows, f, blockSums);
+                    new Span<float>(blockSums, 2 * channels).Clear();
+                    for (int source = 0; source < Sources; source++)
+                        GradientMoments<V>(SourceOf(source), row + p, rows, f, blockSums);
                     for (int c = 0; c < 2 * channels; c++)
                         sums[c] += blockSums[c];
                     continue;
                 }
 
-                GroupNormColumns.Moments<V>(x + i, rows, channels, shift, sums);
+                for (int source = 0; source < Sources; source++)
+                {
+                    GroupNormSource from = SourceOf(source);
+                    float* shift = from.X + (long)b * Shape.Positions * from.Channels;
+                    GroupNormColumns.Moments<V>(from.X + (row + p) * from.Channels, rows, from.Channels, StridesOf(from), shift,
+                        sums + from.First);
+                }
             }
         }
+
+        private readonly GroupNormStrides StridesOf(in GroupNormSource source) => new(source.Channels, Shape.Channels, Shape.Channels);
 
         /// <summary>Rows to go through column by column, with the columns' factors in registers: 16 KB of them.</summary>
         private readonly int TileRows => Math.Max(8, 4096 / Shape.Channels);
 
         [MethodImpl(Hot)]
-        private readonly void Normalize<V>(int b, long at, int count)
+        private readonly void Normalize<V>(in GroupNormSource source, int b, long row, int count)
             where V : unmanaged, ISimd<V>
         {
-            int channels = Shape.Channels, tile = TileRows;
-            float* f = FactorsOf(b);
+            int tile = TileRows;
+            float* f = FactorsOf(b) + source.First;
             for (int p = 0; p < count; p += tile)
             {
-                float* from = x + at + (long)p * channels, to = Y + at + (long)p * channels;
-                GroupNormColumns.Normalize<V>(Shape.Silu, from, to, Math.Min(tile, count - p), channels, f);
+                float* from = source.X + (row + p) * source.Channels, to = Y + (row + p) * Shape.Channels + source.First;
+                GroupNormColumns.Normalize<V>(
+                    Shape.Silu, from, to, Math.Min(tile, count - p), source.Channels, StridesOf(source), f);
             }
         }
 
         [MethodImpl(Hot)]
-        private readonly void InputGradient<V>(int b, long at, int count)
+        private readonly void InputGradient<V>(in GroupNormSource source, int b, long row, int count)
             where V : unmanaged, ISimd<V>
         {
-            int channels = Shape.Channels, tile = TileRows;
-            float* f = FactorsOf(b);
-            Output to = new(Dx);
+            int tile = TileRows;
+            float* f = FactorsOf(b) + source.First;
+            Output to = new(source.Dx);
+            bool kept = KeepsGradient(source);
+            GroupNormStrides strides = StridesOf(source);
+            if (kept)
+                strides = strides with { Y = strides.X };
             for (int p = 0; p < count; p += tile)
             {
-                long i = at + (long)p * channels;
-                bool kept = KeepsGradient;
+                long at = (row + p) * source.Channels;
+                float* gradient = kept ? to.P + at : Dy + (row + p) * Shape.Channels + source.First;
                 GroupNormColumns.InputGradient<V>(
-                    Shape.Silu && !kept, x + i, (kept ? to.P : Dy) + i, to, i, Math.Min(tile, count - p), channels, f);
+                    Shape.Silu && !kept, source.X + at, gradient, to, at, Math.Min(tile, count - p), source.Channels, strides, f);
             }
         }
 
         /// <summary>Whether the first pass leaves du where dx will be, which saves the second one the exponential.</summary>
-        private readonly bool KeepsGradient => Shape.Silu && !Dx.IsNone && !Dx.Accumulate;
+        private readonly bool KeepsGradient(in GroupNormSource source) =>
+            Shape.Silu && !source.Dx.IsNone && !source.Dx.Accumulate;
 
-        /// <summary>S1 and S2 of every channel over some rows from position i.</summary>
+        /// <summary>Adds S1 and S2 of a source's channels over some rows.</summary>
         [MethodImpl(Hot)]
-        private readonly void GradientMoments<V>(long i, int rows, float* f, float* sums)
+        private readonly void GradientMoments<V>(in GroupNormSource source, long row, int rows, float* f, float* sums)
             where V : unmanaged, ISimd<V>
         {
-            int channels = Shape.Channels, tile = TileRows;
-            new Span<float>(sums, 2 * channels).Clear();
-            float* du = KeepsGradient ? Dx.Ptr.F32 : null;
-            for (int r = 0; r < rows; r += tile, i += tile * channels)
-                GroupNormColumns.GradientMoments<V>(
-                    Shape.Silu, x + i, Dy + i, du == null ? null : du + i, Math.Min(tile, rows - r), channels, f, sums);
+            int tile = TileRows;
+            float* du = KeepsGradient(source) ? source.Dx.Ptr.F32 : null;
+            for (int r = 0; r < rows; r += tile)
+            {
+                long at = (row + r) * source.Channels;
+                float* dy = Dy + (row + r) * Shape.Channels + source.First;
+                GroupNormColumns.GradientMoments<V>(Shape.Silu, source.X + at, dy, du == null ? null : du + at,
+                    Math.Min(tile, rows - r), source.Channels, StridesOf(source), f + source.First, sums + source.First);
+            }
         }
     }
 

@@ -11,7 +11,8 @@ internal sealed partial class CudaKernels
     [StructLayout(LayoutKind.Sequential)]
     private struct GroupNormArguments
     {
-        public nint X, Skip, Dy, Y, Dx, DSkip, Gamma, Beta, ScaleShift, Mean, Rstd, Partials, Totals, Terms, DScaleShift, DGamma, DBeta;
+        public nint X, Skip, Dy, Y, Dx, DSkip, Gamma, Beta, ScaleShift, Mean, Rstd;
+        public nint Partials, Totals, Terms, DScaleShift, DGamma, DBeta;
         public int Batch, Positions, Channels, First, Groups, Columns, Rows, Chunks, ChunkRows;
         public float Epsilon;
         public int Silu, AddDx, AddDSkip, AddDScaleShift, AddDGamma, AddDBeta;
@@ -30,89 +31,100 @@ internal sealed partial class CudaKernels
         public string Pick(string wide, string single) => Width == 1 ? single : wide;
     }
 
-    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd)
+    public void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd,
+        Ptr skip)
     {
         if (IsEmpty(shape))
             return;
-        GroupNormArguments n = Arguments(shape, x, gamma, beta, scaleShift, mean, rstd);
+        DType type = x.Type;
+        GroupNormArguments n = Arguments(shape, x, skip, gamma, beta, scaleShift, mean, rstd);
         n.Y = y.Address;
-        int width = WideOrSingle(x.Type, shape.Channels, n.First, n.X, n.Skip, n.Y);
-        if (SlabPlan(shape, width, x.Type.Size(), operands: 1) is { } slab)
+        int width = WidthFor(shape, type, x, skip, y);
+        if (SlabPlan(shape, width, type.Size(), operands: 1) is { } slab)
         {
-            Set(ref n, slab);
-            Launch(GroupNormFile, slab.Pick("groupnorm_slab_wide", "groupnorm_slab_single"), x.Type, shape.Batch * slab.Tiles, slab.Threads,
-                slab.SharedBytes + SlabBytes(shape, slab, x.Type.Size()), Arg.By(ref n));
+            Launch(GroupNormFile, slab.Pick("groupnorm_slab_wide", "groupnorm_slab_single"), type, shape.Batch * slab.Tiles, slab,
+                SlabBytes(shape, slab, type.Size()), ref n);
             return;
         }
 
         ColumnPlan plan = ChunkPlan(shape.Batch, shape.Positions, shape.Channels, width);
-        Set(ref n, plan);
         using Scratch scratch = device.Borrow(PartialBytes(shape, plan));
         n.Partials = scratch.As(DType.Float32).Address;
         var grid = new Dim3(shape.Batch * plan.Chunks, plan.Tiles);
-        Launch(GroupNormFile, plan.Pick("groupnorm_moments_wide", "groupnorm_moments_single"), x.Type, grid, plan.Threads, plan.SharedBytes, Arg.By(ref n));
-        Launch(GroupNormFile, "groupnorm_finish", x.Type, shape.Batch * shape.Groups, 128, 0, Arg.By(ref n));
-        Launch(GroupNormFile, plan.Pick("groupnorm_apply_wide", "groupnorm_apply_single"), x.Type, grid, plan.Threads, 0, Arg.By(ref n));
+        Launch(GroupNormFile, plan.Pick("groupnorm_moments_wide", "groupnorm_moments_single"), type, grid, plan, 0, ref n);
+        Launch(GroupNormFile, "groupnorm_finish", type, shape.Batch * shape.Groups, 128, 0, Arg.By(ref n));
+        Launch(GroupNormFile, plan.Pick("groupnorm_apply_wide", "groupnorm_apply_single"), type, grid, plan, 0, ref n);
     }
 
     public void GroupNormBackward(in GroupNormShape shape, Ptr dy, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd,
-        Target dx, Target dgamma, Target dbeta, Target dscaleShift)
+        Target dx, Target dgamma, Target dbeta, Target dscaleShift, Ptr skip, Target dskip)
     {
-        RequireType("group norm: dx", dx, x.Type);
-        RequireType("group norm: gradient of scale and shift", dscaleShift, x.Type);
+        DType type = x.Type;
+        RequireType("group norm: dx", dx, type);
+        RequireType("group norm: gradient of the skip", dskip, type);
+        RequireType("group norm: gradient of scale and shift", dscaleShift, type);
         if (shape.Channels == 0)
             return;
-        GroupNormArguments n = Arguments(shape, x, gamma, beta, scaleShift, mean, rstd);
-        (n.Dy, n.Dx, n.AddDx) = (dy.Address, dx.Ptr.Address, dx.Accumulate ? 1 : 0);
-        (n.DScaleShift, n.AddDScaleShift) = (dscaleShift.Ptr.Address, dscaleShift.Accumulate ? 1 : 0);
-        (n.DGamma, n.AddDGamma) = (dgamma.Ptr.Address, dgamma.Accumulate ? 1 : 0);
-        (n.DBeta, n.AddDBeta) = (dbeta.Ptr.Address, dbeta.Accumulate ? 1 : 0);
-        int size = x.Type.Size(), width = WideOrSingle(x.Type, shape.Channels, n.First, n.X, n.Skip, n.Dy, n.Dx, n.DSkip);
-        ColumnPlan plan = ChunkPlan(Math.Max(1, shape.Batch), Math.Max(1, shape.Positions), shape.Channels, width);
-        bool wantsInput = n.Dx != 0 || n.DSkip != 0;
-        ColumnPlan? slab = wantsInput && !IsEmpty(shape) ? SlabPlan(shape, width, size, operands: 2) : null;
+        GroupNormArguments n = Arguments(shape, x, skip, gamma, beta, scaleShift, mean, rstd);
+        n.Dy = dy.Address;
+        (n.Dx, n.AddDx) = Into(dx);
+        (n.DSkip, n.AddDSkip) = Into(dskip);
+        (n.DScaleShift, n.AddDScaleShift) = Into(dscaleShift);
+        (n.DGamma, n.AddDGamma) = Into(dgamma);
+        (n.DBeta, n.AddDBeta) = Into(dbeta);
+        bool empty = IsEmpty(shape), wantsInput = !dx.IsNone || !dskip.IsNone;
+        int width = WidthFor(shape, type, x, skip, dy, dx.Ptr, dskip.Ptr);
+        ColumnPlan? slab = wantsInput && !empty ? SlabPlan(shape, width, type.Size(), operands: 2) : null;
+        ColumnPlan plan = slab ?? ChunkPlan(Math.Max(1, shape.Batch), Math.Max(1, shape.Positions), shape.Channels, width);
         long partials = slab == null ? PartialBytes(shape, plan) : 0;
         long totals = 2L * sizeof(float) * shape.Batch * shape.Channels, terms = 2L * sizeof(float) * shape.Batch * shape.Groups;
         using Scratch scratch = device.Borrow(Math.Max(1, partials + totals + terms));
         n.Partials = scratch.As(DType.Float32).Address;
         n.Totals = (nint)(n.Partials + partials);
         n.Terms = (nint)(n.Totals + totals);
-        if (IsEmpty(shape))
+        if (empty)
         {
-            n.Batch = 0; // sums over nothing
+            n.Batch = 0; // the parameters' sums are over nothing
             if (!dscaleShift.IsNone && !dscaleShift.Accumulate)
-                Zero(2L * shape.Batch * shape.Channels * size, n.DScaleShift);
+                Zero(2L * shape.Batch * shape.Channels * type.Size(), dscaleShift.Ptr.Address);
         }
-        else if (slab is { } s)
+        else if (slab != null)
         {
-            Set(ref n, s);
-            Launch(GroupNormBackwardFile, s.Pick("groupnorm_backward_slab_wide", "groupnorm_backward_slab_single"), x.Type, shape.Batch * s.Tiles, s.Threads,
-                s.SharedBytes + 2 * SlabBytes(shape, s, size), Arg.By(ref n));
+            Launch(GroupNormBackwardFile, plan.Pick("groupnorm_backward_slab_wide", "groupnorm_backward_slab_single"), type,
+                shape.Batch * plan.Tiles, plan, 2 * SlabBytes(shape, plan, type.Size()), ref n);
         }
         else
         {
-            Set(ref n, plan);
             var grid = new Dim3(shape.Batch * plan.Chunks, plan.Tiles);
-            Launch(GroupNormBackwardFile, plan.Pick("groupnorm_sums_wide", "groupnorm_sums_single"), x.Type, grid, plan.Threads, plan.SharedBytes, Arg.By(ref n));
-            Launch(GroupNormBackwardFile, "groupnorm_totals", x.Type, shape.Batch * shape.Groups, 256, 0, Arg.By(ref n));
+            Launch(GroupNormBackwardFile, plan.Pick("groupnorm_sums_wide", "groupnorm_sums_single"), type, grid, plan, 0, ref n);
+            Launch(GroupNormBackwardFile, "groupnorm_totals", type, shape.Batch * shape.Groups, 256, 0, Arg.By(ref n));
             if (wantsInput)
-                Launch(GroupNormBackwardFile, plan.Pick("groupnorm_input_wide", "groupnorm_input_single"), x.Type, grid, plan.Threads, 0, Arg.By(ref n));
+                Launch(GroupNormBackwardFile, plan.Pick("groupnorm_input_wide", "groupnorm_input_single"), type, grid, plan, 0, ref n);
         }
 
         if (dgamma.IsNone && dbeta.IsNone)
             return;
         var parameters = new ColumnPlan(1, 32, 8, Blocks(shape.Channels, 32), 1, shape.Batch);
-        Set(ref n, parameters);
-        Launch(GroupNormBackwardFile, "groupnorm_parameters", x.Type, parameters.Tiles, parameters.Threads, parameters.SharedBytes,
-            Arg.By(ref n));
+        Launch(GroupNormBackwardFile, "groupnorm_parameters", type, parameters.Tiles, parameters, 0, ref n);
     }
+
+    /// <summary>Queues a kernel that goes over columns, with so much shared memory beyond its sums.</summary>
+    private void Launch(
+        string file, string kernel, DType type, Dim3 grid, in ColumnPlan plan, int slabBytes, ref GroupNormArguments n)
+    {
+        (n.Columns, n.Rows, n.Chunks, n.ChunkRows) = (plan.Columns, plan.Rows, plan.Chunks, plan.ChunkRows);
+        Launch(file, kernel, type, grid, plan.Threads, plan.SharedBytes + slabBytes, Arg.By(ref n));
+    }
+
+    private static (nint Address, int Add) Into(Target target) => (target.Ptr.Address, target.Accumulate ? 1 : 0);
 
     private static bool IsEmpty(in GroupNormShape shape) => shape.Batch == 0 || shape.Positions == 0 || shape.Channels == 0;
 
     private static GroupNormArguments Arguments(
-        in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd) => new()
+        in GroupNormShape shape, Ptr x, Ptr skip, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr mean, Ptr rstd) => new()
         {
             X = x.Address,
+            Skip = skip.Address,
             Gamma = gamma.Address,
             Beta = beta.Address,
             ScaleShift = scaleShift.Address,
@@ -121,14 +133,11 @@ internal sealed partial class CudaKernels
             Batch = shape.Batch,
             Positions = shape.Positions,
             Channels = shape.Channels,
-            First = shape.Channels,
+            First = shape.Channels - shape.SkipChannels,
             Groups = shape.Groups,
             Epsilon = shape.Epsilon,
             Silu = shape.Silu ? 1 : 0,
         };
-
-    private static void Set(ref GroupNormArguments n, in ColumnPlan plan) =>
-        (n.Columns, n.Rows, n.Chunks, n.ChunkRows) = (plan.Columns, plan.Rows, plan.Chunks, plan.ChunkRows);
 
     private static long PartialBytes(in GroupNormShape shape, in ColumnPlan plan) =>
         2L * sizeof(float) * shape.Batch * plan.Chunks * shape.Channels;
@@ -179,15 +188,9 @@ internal sealed partial class CudaKernels
         return new ColumnPlan(width, columns, blockRows, tiles, Blocks(rows, chunkRows), chunkRows);
     }
 
-    /// <summary>Elements that a thread moves at once: 16 bytes where every address and row of the operands allows it, else one.</summary>
-    private static int WideOrSingle(DType type, int channels, int first, params ReadOnlySpan<nint> addresses)
-    {
-        int width = 16 / type.Size();
-        bool aligned = channels % width == 0 && first % width == 0;
-        foreach (nint address in addresses)
-            aligned &= address % 16 == 0;
-        return aligned ? width : 1;
-    }
+    /// <summary>Elements that a thread moves at once: 16 bytes where every row of the operands allows it, else one.</summary>
+    private static int WidthFor(in GroupNormShape shape, DType type, params ReadOnlySpan<Ptr> operands) =>
+        IsWide(type, shape.Channels, operands) && IsWide(type, shape.SkipChannels) ? 16 / type.Size() : 1;
 
     private static void RequireType(string what, Target target, DType type)
     {

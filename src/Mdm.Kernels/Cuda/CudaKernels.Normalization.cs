@@ -16,11 +16,13 @@ internal sealed partial class CudaKernels
         if (rows == 0 || cols == 0)
             return;
         RowPlan plan = PlanRows(rows, cols, x.Type, x, y, gamma, beta);
-        Launch(LayerNormFile, plan.Pick("layernorm_warp_wide", "layernorm_warp_single", "layernorm_block_wide", "layernorm_block_single"),
-            x.Type, plan.Blocks, plan.Threads, 0, rows, cols, epsilon, x, gamma, beta, y, mean, rstd);
+        string kernel = plan.Pick(
+            "layernorm_warp_wide", "layernorm_warp_single", "layernorm_block_wide", "layernorm_block_single");
+        Launch(LayerNormFile, kernel, x.Type, plan.Blocks, plan.Threads, 0, rows, cols, epsilon, x, gamma, beta, y, mean, rstd);
     }
 
-    public void LayerNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr mean, Ptr rstd, Target dx, Target dgamma, Target dbeta)
+    public void LayerNormBackward(int rows, int cols, Ptr dy, Ptr x, Ptr gamma, Ptr mean, Ptr rstd,
+        Target dx, Target dgamma, Target dbeta)
     {
         RequireType("layer norm: dx", dx, x.Type);
         if (cols == 0)
@@ -28,9 +30,10 @@ internal sealed partial class CudaKernels
         if (rows > 0 && !dx.IsNone)
         {
             RowPlan plan = PlanRows(rows, cols, x.Type, x, dy, dx.Ptr, gamma);
-            Launch(LayerNormFile, plan.Pick("layernorm_input_warp_wide", "layernorm_input_warp_single", "layernorm_input_block_wide",
-                "layernorm_input_block_single"), x.Type, plan.Blocks, plan.Threads, 0, rows, cols, dy, x, gamma, mean, rstd, dx.Ptr,
-                dx.Accumulate);
+            string kernel = plan.Pick(
+                "layernorm_input_warp_wide", "layernorm_input_warp_single", "layernorm_input_block_wide", "layernorm_input_block_single");
+            Launch(LayerNormFile, kernel, x.Type, plan.Blocks, plan.Threads, 0,
+                rows, cols, dy, x, gamma, mean, rstd, dx.Ptr, dx.Accumulate);
         }
 
         if (dgamma.IsNone && dbeta.IsNone)
@@ -38,9 +41,9 @@ internal sealed partial class CudaKernels
         ColumnPlan sums = RowSums(rows, cols, x, dy);
         using Scratch partials = device.Borrow(2L * sizeof(float) * sums.Chunks * cols);
         if (rows > 0)
-            Launch(LayerNormFile, sums.Pick("layernorm_sums_wide", "layernorm_sums_single"), x.Type, new Dim3(sums.Chunks, sums.Tiles),
-                sums.Threads, sums.SharedBytes, rows, cols, sums.Columns, sums.Rows, sums.ChunkRows, dy, x, mean, rstd,
-                partials.As(DType.Float32));
+            Launch(LayerNormFile, sums.Pick("layernorm_sums_wide", "layernorm_sums_single"), x.Type,
+                new Dim3(sums.Chunks, sums.Tiles), sums.Threads, sums.SharedBytes,
+                rows, cols, sums.Columns, sums.Rows, sums.ChunkRows, dy, x, mean, rstd, partials.As(DType.Float32));
         FinishRowParameters(rows, cols, x.Type, sums, partials, dgamma, dbeta);
     }
 
@@ -61,9 +64,10 @@ internal sealed partial class CudaKernels
         if (rows > 0 && !dx.IsNone)
         {
             RowPlan plan = PlanRows(rows, cols, x.Type, x, dy, dx.Ptr, gamma);
-            Launch(LayerNormFile, plan.Pick("rmsnorm_input_warp_wide", "rmsnorm_input_warp_single", "rmsnorm_input_block_wide",
-                "rmsnorm_input_block_single"), x.Type, plan.Blocks, plan.Threads, 0, rows, cols, dy, x, gamma, rstd, dx.Ptr,
-                dx.Accumulate);
+            string kernel = plan.Pick(
+                "rmsnorm_input_warp_wide", "rmsnorm_input_warp_single", "rmsnorm_input_block_wide", "rmsnorm_input_block_single");
+            Launch(LayerNormFile, kernel, x.Type, plan.Blocks, plan.Threads, 0,
+                rows, cols, dy, x, gamma, rstd, dx.Ptr, dx.Accumulate);
         }
 
         if (dgamma.IsNone)
@@ -71,9 +75,9 @@ internal sealed partial class CudaKernels
         ColumnPlan sums = RowSums(rows, cols, x, dy);
         using Scratch partials = device.Borrow(2L * sizeof(float) * sums.Chunks * cols);
         if (rows > 0)
-            Launch(LayerNormFile, sums.Pick("rmsnorm_sums_wide", "rmsnorm_sums_single"), x.Type, new Dim3(sums.Chunks, sums.Tiles),
-                sums.Threads, sums.SharedBytes, rows, cols, sums.Columns, sums.Rows, sums.ChunkRows, dy, x, rstd,
-                partials.As(DType.Float32));
+            Launch(LayerNormFile, sums.Pick("rmsnorm_sums_wide", "rmsnorm_sums_single"), x.Type,
+                new Dim3(sums.Chunks, sums.Tiles), sums.Threads, sums.SharedBytes,
+                rows, cols, sums.Columns, sums.Rows, sums.ChunkRows, dy, x, rstd, partials.As(DType.Float32));
         FinishRowParameters(rows, cols, x.Type, sums, partials, dgamma, Target.None);
     }
 
@@ -101,7 +105,8 @@ internal sealed partial class CudaKernels
         using Scratch scratch = device.Borrow((long)sizeof(float) * batch * chunks);
         Ptr partials = scratch.As(DType.Float32);
         var grid = new Dim3(chunks, batch);
-        Launch(StdNormFile, wide ? "stdnorm_products_wide" : "stdnorm_products_single", x.Type, grid, 256, 0, inner, dy, x, partials);
+        Launch(StdNormFile, wide ? "stdnorm_products_wide" : "stdnorm_products_single", x.Type, grid, 256, 0,
+            inner, dy, x, partials);
         Launch(StdNormFile, wide ? "stdnorm_input_wide" : "stdnorm_input_single", x.Type, grid, 256, 0,
             inner, dy, x, mean, std, partials, dx.Ptr, dx.Accumulate);
     }
@@ -131,8 +136,9 @@ internal sealed partial class CudaKernels
         int rows, int cols, DType type, in ColumnPlan sums, in Scratch partials, Target dgamma, Target dbeta)
     {
         var plan = new ColumnPlan(1, 32, 8, Blocks(cols, 32), 1, sums.Chunks);
-        Launch(LayerNormFile, "layernorm_parameters", type, plan.Tiles, plan.Threads, plan.SharedBytes, rows == 0 ? 0 : sums.Chunks,
-            cols, plan.Columns, plan.Rows, partials.As(DType.Float32), dgamma.Ptr, dgamma.Accumulate, dbeta.Ptr, dbeta.Accumulate);
+        Launch(LayerNormFile, "layernorm_parameters", type, plan.Tiles, plan.Threads, plan.SharedBytes,
+            rows == 0 ? 0 : sums.Chunks, cols, plan.Columns, plan.Rows, partials.As(DType.Float32),
+            dgamma.Ptr, dgamma.Accumulate, dbeta.Ptr, dbeta.Accumulate);
     }
 
     /// <summary>Blocks a sample, at most 256 (a block of the second pass adds their sums with one thread each).</summary>

@@ -6,12 +6,13 @@ public static partial class Op
 {
     /// <summary>
     /// GroupNorm over positions and the channels of each group of x [B,...,C]: n = (x-μ)/√(σ²+ε)·γ+β; then, where given,
-    /// n·(1+s)+t with scaleShift [B,2C] = (s, t); then, where asked, SiLU. γ, β are [C].
+    /// n·(1+s)+t with scaleShift [B,2C] = (s, t); then, where asked, SiLU. γ, β are [C]. With a skip [B,...,C₂] and x [B,...,C₁]
+    /// it is that of their concatenation (C = C₁+C₂), which is not stored.
     /// </summary>
     public static Tensor GroupNorm(Tensor x, Tensor gamma, Tensor beta, int groups, Tensor? scaleShift = null, bool silu = false,
-        float epsilon = 1e-5f)
+        float epsilon = 1e-5f, Tensor? skip = null)
     {
-        int batch = x.Shape[0], channels = x.Shape[-1];
+        int batch = x.Shape[0], skipChannels = JoinedChannels("group norm", x, skip), channels = x.Shape[-1] + skipChannels;
         if (groups <= 0 || channels % groups != 0)
             throw new ArgumentException($"group norm: {channels} channels are not divisible by {groups} groups");
         if (gamma.Count != channels || beta.Count != channels)
@@ -24,16 +25,28 @@ public static partial class Op
         RequireFloat32("group norm", "bias", beta);
         if (scaleShift != null)
             RequireSameType("group norm", x, scaleShift);
-        int positions = batch == 0 || channels == 0 ? 0 : checked((int)(x.Count / batch / channels));
-        var shape = new GroupNormShape(batch, positions, channels, groups, epsilon, silu);
-        Tensor y = Tensor.Like(x);
+        int positions = batch == 0 || x.Shape[-1] == 0 ? 0 : checked((int)(x.Count / batch / x.Shape[-1]));
+        var shape = new GroupNormShape(batch, positions, channels, groups, epsilon, silu, skipChannels);
+        Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, channels), x.Type);
         Tensor mean = Tensor.Empty(x.Device, new Shape(batch, groups)), rstd = Tensor.Like(mean);
-        Ptr modulation = scaleShift?.Ptr ?? Ptr.None;
+        Ptr modulation = scaleShift?.Ptr ?? Ptr.None, second = skip?.Ptr ?? Ptr.None;
         IKernels k = x.Kernels;
-        k.GroupNormForward(shape, x.Ptr, gamma.Ptr, beta.Ptr, modulation, y.Ptr, mean.Ptr, rstd.Ptr);
-        return Tape.Record(y, [x, gamma, beta, scaleShift], saved: [x, gamma, beta, scaleShift, mean, rstd], dy =>
+        k.GroupNormForward(shape, x.Ptr, gamma.Ptr, beta.Ptr, modulation, y.Ptr, mean.Ptr, rstd.Ptr, second);
+        return Tape.Record(y, [x, skip, gamma, beta, scaleShift], saved: [x, skip, gamma, beta, scaleShift, mean, rstd], dy =>
             k.GroupNormBackward(shape, dy.Ptr, x.Ptr, gamma.Ptr, beta.Ptr, modulation, mean.Ptr, rstd.Ptr,
-                dy.Target(x), dy.Target(gamma), dy.Target(beta), dy.Target(scaleShift)));
+                dy.Target(x), dy.Target(gamma), dy.Target(beta), dy.Target(scaleShift), second, dy.Target(skip)));
+    }
+
+    /// <summary>Channels of a second tensor that is read as if joined to x: 0 without one.</summary>
+    private static int JoinedChannels(string operation, Tensor x, Tensor? skip)
+    {
+        if (skip == null)
+            return 0;
+        if (skip.Shape != x.Shape.With(-1, skip.Shape[-1]))
+            throw new ArgumentException(
+                $"{operation}: the shapes {x.Shape} and {skip.Shape} of what is joined should differ in the last size only");
+        RequireSameType(operation, x, skip);
+        return skip.Shape[-1];
     }
 
     /// <summary>LayerNorm over the last dimension: (x-μ)/√(σ²+ε)·γ+β, γ and β [C].</summary>
