@@ -71,7 +71,7 @@ public interface INormalizationKernels
     /// <summary>n = (x - mean_g)·rstd_g·gamma + beta; with scaleShift [B,2C] = (s, t): n = n·(1+s_b)+t_b; with Silu: y = n·σ(n).
     /// Statistics are over the positions and channels of each group (biased variance). mean and rstd are [B,Groups] and
     /// are written for the backward pass. With <see cref="GroupNormShape.SkipChannels"/> the last channels are those of skip
-    /// [B,P,SkipChannels] and x has the others: a concatenation that is not stored.</summary>
+    /// [B,P,SkipChannels] and x has the others: a concatenation that is not stored. dx and dskip are different memory.</summary>
     void GroupNormForward(in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd,
         Ptr skip = default);
 

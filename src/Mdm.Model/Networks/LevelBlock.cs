@@ -57,15 +57,17 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
         {
             if (_direction == Direction.Up)
             {
-                Tensor above = StepJoined(i, x, skips.Pop(), conditions);
-                // The first x is the caller's.
+                // What was read for the last time goes now, not when the whole network's scope ends: without a tape, the skips
+                // of all levels would be most of the memory. The first x is the caller's.
+                Tensor skip = skips.Pop(), above = Step(i, x, skip, conditions);
+                skip.Dispose();
                 if (i > 0)
                     x.Dispose();
                 x = above;
                 continue;
             }
 
-            x = Step(i, x, conditions);
+            x = Step(i, x, null, conditions);
             if (_direction == Direction.Down)
                 Keep(x);
         }
@@ -83,27 +85,21 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
         void Keep(Tensor skip) => skips.Push(Scope.Current!.Return(skip));
     }
 
-    // What was read for the last time goes now, not when the whole network's scope ends: without a tape, the skips of all
-    // levels and their joins would be most of the memory.
-    private Tensor StepJoined(int i, Tensor x, Tensor skip, Conditions conditions)
-    {
-        using Tensor joined = Op.Concatenate(x, skip);
-        skip.Dispose();
-        return Step(i, joined, conditions);
-    }
-
-    private Tensor Step(int i, Tensor x, Conditions conditions)
+    private Tensor Step(int i, Tensor x, Tensor? skip, Conditions conditions)
     {
         // Everything that the blocks read is handed over, so that it is kept for computing them again.
-        Tensor[] inputs = conditions.Text is { } text
-            ? text.Mask == null ? [x, conditions.Temb, text.Tokens] : [x, conditions.Temb, text.Tokens, text.Mask]
-            : [x, conditions.Temb];
+        Tensor?[] wanted = [x, conditions.Temb, skip, conditions.Text?.Tokens, conditions.Text?.Mask];
+        Tensor[] inputs = [.. wanted.OfType<Tensor>()];
         return conditions.Recompute ? Tape.Checkpoint(Compute, inputs) : Compute(inputs);
 
         Tensor Compute(Tensor[] t)
         {
-            EncodedText? tokens = t.Length > 2 ? new EncodedText(t[2], t.Length > 3 ? t[3] : null, null) : null;
-            Tensor h = _resnets[i].Call((t[0], t[1]));
+            int next = 2;
+            Tensor? joined = skip == null ? null : t[next++];
+            EncodedText? tokens = conditions.Text is not { } text
+                ? null
+                : new EncodedText(t[next++], text.Mask == null ? null : t[next], null);
+            Tensor h = _resnets[i].Call((t[0], joined, t[1]));
             for (int layer = 0; layer < _attentionLayers; layer++)
                 h = _attn[i * _attentionLayers + layer].Call((h, tokens));
             return h;

@@ -6,9 +6,10 @@ namespace Mdm.Model.Networks;
 
 /// <summary>
 /// Residual block: a = conv1(silu(norm1(x))); (s, t) = time_layer(silu(temb)); h = silu(norm2(a)·(1+s)+t);
-/// y = conv2(dropout(h)) + x, or + conv3(x) (1x1) where the widths differ.
+/// y = conv2(dropout(h)) + x, or + conv3(x) (1x1) where the widths differ. With a skip, x is the concatenation of X and skip:
+/// norm1 and conv3 read it from the two, so that it is not stored.
 /// </summary>
-internal sealed class ResNetBlock : Module<(Tensor X, Tensor Temb)>
+internal sealed class ResNetBlock : Module<(Tensor X, Tensor? Skip, Tensor Temb)>
 {
     private readonly GroupNorm _norm1;
     private readonly Conv3x3 _conv1;
@@ -30,11 +31,19 @@ internal sealed class ResNetBlock : Module<(Tensor X, Tensor Temb)>
         _dropout = (float)dropout;
     }
 
-    protected override Tensor Forward((Tensor X, Tensor Temb) input)
+    protected override Tensor Forward((Tensor X, Tensor? Skip, Tensor Temb) input)
     {
-        (Tensor x, Tensor temb) = input;
-        Tensor a = _conv1.Call(_norm1.CallSilu(x));
+        (Tensor x, Tensor? skip, Tensor temb) = input;
+        Tensor a = _conv1.Call(_norm1.CallSilu(x, skip: skip));
         Tensor h = _norm2.CallSilu(a, _timeLayer.Call(temb));
-        return _conv2.CallAndAdd(Op.Dropout(h, _dropout), _conv3?.Call(x) ?? x);
+        return _conv2.CallAndAdd(Op.Dropout(h, _dropout), Residual(x, skip));
     }
+
+    private Tensor Residual(Tensor x, Tensor? skip) => (skip, _conv3) switch
+    {
+        (null, null) => x,
+        (null, { } conv3) => conv3.Call(x),
+        ({ } other, null) => Op.Concatenate(x, other),
+        ({ } other, { } conv3) => conv3.CallJoined(x, other),
+    };
 }

@@ -30,6 +30,10 @@ public sealed class Linear : Module<Tensor>
     public Tensor CallAndAdd(Tensor x, Tensor residual) =>
         Scoped(() => Op.Linear(x, _weight, _bias?.Value, residual), static (scope, y) => scope.Return(y));
 
+    /// <summary>The layer's output for the concatenation of x and skip along their channels, which is not stored.</summary>
+    public Tensor CallJoined(Tensor x, Tensor skip) =>
+        Scoped(() => Op.LinearJoined(x, skip, _weight, _bias?.Value), static (scope, y) => scope.Return(y));
+
     protected override Tensor Forward(Tensor x) => Op.Linear(x, _weight, _bias?.Value);
 }
 
@@ -83,9 +87,10 @@ public sealed class GroupNorm : Module<Tensor>
         _groups = groups;
     }
 
-    /// <summary>silu(norm(x)·(1+s)+t) with scaleShift [B,2C] = (s, t); silu(norm(x)) without.</summary>
-    public Tensor CallSilu(Tensor x, Tensor? scaleShift = null) => Scoped(
-        () => Op.GroupNorm(x, _weight, _bias, _groups, scaleShift, silu: true), static (scope, y) => scope.Return(y));
+    /// <summary>silu(norm(x)·(1+s)+t) with scaleShift [B,2C] = (s, t); silu(norm(x)) without. With a skip, of the concatenation
+    /// of x and skip along their channels, which is not stored.</summary>
+    public Tensor CallSilu(Tensor x, Tensor? scaleShift = null, Tensor? skip = null) => Scoped(
+        () => Op.GroupNorm(x, _weight, _bias, _groups, scaleShift, silu: true, skip: skip), static (scope, y) => scope.Return(y));
 
     protected override Tensor Forward(Tensor x) => Op.GroupNorm(x, _weight, _bias, _groups);
 }

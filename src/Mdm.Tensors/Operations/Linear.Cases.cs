@@ -44,6 +44,32 @@ internal static class LinearCases
             t => Op.Linear(t[0], t[1], null, t[2]), "linear with residual: the types of Float32[2, 3, 5, 7] on ");
         yield return OperationCase.Refused("Linear", "residual of another shape", [image, weight, image],
             t => Op.Linear(t[0], t[1], null, t[2]), "the shapes [2, 3, 5, 7] and [2, 3, 5, 6] should be equal");
+        foreach (OperationCase test in Joined())
+            yield return test;
+    }
+
+    private static IEnumerable<OperationCase> Joined()
+    {
+        (int Rows, int First, int Second, int Out)[] sizes = [(1, 1, 1, 1), (33, 17, 6, 19), (5, 64, 32, 48), (2, 3, 130, 7)];
+        foreach ((int rows, int first, int second, int outs) in sizes)
+        {
+            CaseInput x = Variable("x", new(rows, first)), skip = Variable("skip", new(rows, second));
+            CaseInput w = Variable("w", new(outs, first + second)), b = Variable("b", new(outs));
+            yield return OperationCase.Of("LinearJoined", $"{rows} rows, {first} and {second} to {outs}", [x, skip, w, b],
+                t => Op.LinearJoined(t[0], t[1], t[2], t[3]), t => Reference(
+                    NormalizationCases.Join(t[0], t[1], first, second), t[2], t[3], null, first + second, outs));
+        }
+
+        CaseInput image = Variable("x", new(2, 3, 5, 6)), other = Variable("skip", new(2, 3, 5, 2));
+        yield return OperationCase.Of("LinearJoined", "no bias, images", [image, other, Variable("w", new(7, 8))],
+            t => Op.LinearJoined(t[0], t[1], t[2]),
+            t => Reference(NormalizationCases.Join(t[0], t[1], 6, 2), t[2], null, null, 8, 7));
+        yield return OperationCase.Refused("LinearJoined", "weight of another width", [image, other, Variable("w", new(7, 6))],
+            t => Op.LinearJoined(t[0], t[1], t[2]),
+            "inputs of shapes [2, 3, 5, 6] and [2, 3, 5, 2] do not fit a weight of shape [7, 6]");
+        yield return OperationCase.Refused("LinearJoined", "skip of another size", [image, image, Variable("w", new(7, 12))],
+            t => Op.LinearJoined(t[0], Op.BatchSlice(t[1], 0, 1), t[2]),
+            "linear: the shapes [2, 3, 5, 6] and [1, 3, 5, 6] of what is joined should differ in the last size only");
     }
 
     private static double[] Reference(double[] x, double[] w, double[]? b, double[]? residual, int ins, int outs)

@@ -6,7 +6,7 @@ namespace Mdm.Tensors.Operations;
 
 internal static class NormalizationCases
 {
-    public static IEnumerable<OperationCase> All() => [.. GroupNorm(), .. LayerNorm(), .. RmsNorm(), .. StdNormalize()];
+    public static IEnumerable<OperationCase> All() => [.. GroupNorm(), .. GroupNormJoined(), .. LayerNorm(), .. RmsNorm(), .. StdNormalize()];
 
     private static IEnumerable<OperationCase> GroupNorm()
     {
@@ -59,6 +59,38 @@ internal static class NormalizationCases
             t => Op.GroupNorm(t[0], t[2], t[1], 3), "group norm: weight and bias have the shapes [5] and [6], expected [6]");
     }
 
+    // x and skip as one tensor of their channels together.
+    private static IEnumerable<OperationCase> GroupNormJoined()
+    {
+        (Shape Shape, int Skip, int Groups, string What)[] shapes =
+        [
+            (new(2, 4, 4, 8), 8, 4, "halves"), (new(1, 3, 3, 16), 8, 2, "a group of both"), (new(2, 3, 5, 5), 7, 3, "odd widths"),
+            (new(2, 1, 1, 40), 8, 6, "1x1 image"),
+        ];
+        foreach ((Shape shape, int second, int groups, string what) in shapes)
+        {
+            int batch = shape[0], first = shape[-1], channels = first + second;
+            CaseInput x = Variable("x", shape, -2, 3), skip = Variable("skip", shape.With(-1, second), -1, 5);
+            CaseInput gamma = Variable("gamma", new(channels), 0.5, 1.5), beta = Variable("beta", new(channels));
+            CaseInput modulation = Variable("scaleShift", new(batch, 2 * channels));
+            string name = $"{what}, {shape} and {second} channels, {groups} groups";
+            yield return OperationCase.Of("GroupNorm", name, [x, skip, gamma, beta],
+                t => Op.GroupNorm(t[0], t[2], t[3], groups, silu: true, skip: t[1]), t => GroupReference(
+                    shape.With(-1, channels), groups, Join(t[0], t[1], first, second), t[2], t[3], null, true));
+            yield return OperationCase.Of("GroupNorm", $"{name}, scale and shift", [x, skip, gamma, beta, modulation],
+                t => Op.GroupNorm(t[0], t[2], t[3], groups, t[4], skip: t[1]), t => GroupReference(
+                    shape.With(-1, channels), groups, Join(t[0], t[1], first, second), t[2], t[3], t[4], false));
+        }
+
+        CaseInput both = Variable("x", new(2, 3, 3, 4)), eight = Variable("gamma", new(8));
+        yield return OperationCase.Of("GroupNorm", "a tensor joined to itself", [both, eight],
+            t => Op.GroupNorm(t[0], t[1], t[1], 2, skip: t[0]),
+            t => GroupReference(new(2, 3, 3, 8), 2, Join(t[0], t[0], 4, 4), t[1], t[1], null, false));
+        yield return OperationCase.Refused("GroupNorm", "skip of another size", [both, Variable("skip", new(2, 3, 2, 4)), eight],
+            t => Op.GroupNorm(t[0], t[2], t[2], 2, skip: t[1]),
+            "group norm: the shapes [2, 3, 3, 4] and [2, 3, 2, 4] of what is joined should differ in the last size only");
+    }
+
     private static IEnumerable<OperationCase> LayerNorm()
     {
         // A single number minus itself is 0 times 1/√ε: the gradient is 0 but for rounding.
@@ -108,6 +140,13 @@ internal static class NormalizationCases
         yield return OperationCase.Refused("StdNormalize", "one element a sample", [Variable("x", new(4, 1))],
             t => Op.StdNormalize(t[0]), "a sample of shape [4, 1] has 1 elements, expected 2 or more");
     }
+
+    internal static double[] Join(double[] x, double[] skip, int first, int second) =>
+    [
+        .. from row in Enumerable.Range(0, x.Length / first)
+           from c in Enumerable.Range(0, first + second)
+           select c < first ? x[row * first + c] : skip[row * second + c - first],
+    ];
 
     private static double[] GroupReference(Shape shape, int groups, double[] x, double[] gamma, double[] beta,
         double[]? scaleShift, bool silu)

@@ -12,6 +12,9 @@ public static partial class Op
     public static Tensor GroupNorm(Tensor x, Tensor gamma, Tensor beta, int groups, Tensor? scaleShift = null, bool silu = false,
         float epsilon = 1e-5f, Tensor? skip = null)
     {
+        // Its halves' gradients would be written to the same place at the same time.
+        if (skip != null && skip.Slot != null && skip.Slot == x.Slot)
+            return GroupNorm(Concatenate(x, skip), gamma, beta, groups, scaleShift, silu, epsilon);
         int batch = x.Shape[0], skipChannels = JoinedChannels("group norm", x, skip), channels = x.Shape[-1] + skipChannels;
         if (groups <= 0 || channels % groups != 0)
             throw new ArgumentException($"group norm: {channels} channels are not divisible by {groups} groups");
