@@ -16,9 +16,9 @@ public static partial class Op
         int rows = checked((int)(x.Count / Math.Max(1, first)));
         Tensor y = Tensor.Empty(x.Device, x.Shape.With(-1, outputs), x.Type);
         IKernels k = x.Kernels;
-        k.MatMul(new(rows, outputs, first, false, true, first, inputs, outputs), x.Ptr, w.Ptr, new Target(y.Ptr, false),
+        k.MatMul(new(rows, outputs, first, false, true, first, inputs, outputs), x.Ptr, w.PtrAs(x.Type), new Target(y.Ptr, false),
             b?.Ptr ?? Ptr.None);
-        k.MatMul(new(rows, outputs, second, false, true, second, inputs, outputs), skip.Ptr, w.Ptr + first,
+        k.MatMul(new(rows, outputs, second, false, true, second, inputs, outputs), skip.Ptr, w.PtrAs(x.Type) + first,
             new Target(y.Ptr, true));
         return Tape.Record(y, [x, skip, w, b], saved: [x, skip, w], dy =>
         {
@@ -33,9 +33,9 @@ public static partial class Op
             }
 
             if (x.RequiresGradient)
-                k.MatMul(new(rows, first, outputs, false, false, outputs, inputs, first), dy.Ptr, w.Ptr, dy.Target(x));
+                k.MatMul(new(rows, first, outputs, false, false, outputs, inputs, first), dy.Ptr, w.PtrAs(x.Type), dy.Target(x));
             if (skip.RequiresGradient)
-                k.MatMul(new(rows, second, outputs, false, false, outputs, inputs, second), dy.Ptr, w.Ptr + first,
+                k.MatMul(new(rows, second, outputs, false, false, outputs, inputs, second), dy.Ptr, w.PtrAs(x.Type) + first,
                     dy.Target(skip));
         });
     }
