@@ -218,11 +218,11 @@ __device__ __forceinline__ double mask_factor(const float* mask, int tokens)
     return sum == 0.0 ? 0.0 : 1.0 / sum;
 }
 
-// Block (t, b): sample b, channels 256 t and on, one per thread. mask optional.
+// Block (b, t): sample b, channels 256 t and on, one per thread. mask optional.
 extern "C" __global__ __launch_bounds__(256) void masked_mean(
     int tokens, int channels, const Element* x, const float* mask, Element* y)
 {
-    const int b = blockIdx.y, c = blockIdx.x * blockDim.x + threadIdx.x;
+    const int b = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x;
     if (c >= channels)
         return;
     const float* own = mask == nullptr ? nullptr : mask + (i64)b * tokens;
@@ -241,7 +241,7 @@ extern "C" __global__ __launch_bounds__(256) void masked_mean(
 extern "C" __global__ __launch_bounds__(256) void masked_mean_backward(
     int tokens, int channels, const Element* dy, const float* mask, Element* dx, int accumulate)
 {
-    const int b = blockIdx.y, c = blockIdx.x * blockDim.x + threadIdx.x;
+    const int b = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x;
     if (c >= channels)
         return;
     const float* own = mask == nullptr ? nullptr : mask + (i64)b * tokens;
