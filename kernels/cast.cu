@@ -7,7 +7,7 @@
 //
 //   version                              measured
 //   1  eight elements per thread         not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 struct __align__(2) f16
 {
@@ -93,7 +93,7 @@ __device__ __forceinline__ void convert(W x, f16& y)
 template <typename S, typename T>
 __device__ __forceinline__ void cast(i64 n, const S* x, T* y)
 {
-    constexpr int N = 8, FROM = N < LANES<S> ? N : LANES<S>, TO = N < LANES<T> ? N : LANES<T>;
+    constexpr int N = 8, FROM = N < Widest<S>::N ? N : Widest<S>::N, TO = N < Widest<T>::N ? N : Widest<T>::N;
     const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, threads = (i64)gridDim.x * blockDim.x;
     const i64 vectors = (((u64)x | (u64)y) & 15) == 0 ? n / N : 0;
     for (i64 i = thread; i < vectors; i += threads)

@@ -7,7 +7,7 @@
 //
 //   version                                                 measured
 //   1  16-byte units where they fit, four in flight         not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 struct __align__(16) Unit16
 {

@@ -12,13 +12,13 @@
 //
 //   version                                             measured
 //   1  16-byte vectors, two in flight per thread        not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 // z[i] (+)= f(x[i], y[i]) for 0 <= i < n; f says how many of its arguments it uses.
 template <typename T, typename F>
 __device__ __forceinline__ void map(i64 n, const T* x, const T* y, T* z, bool accumulate, F f)
 {
-    constexpr int N = LANES<T>;
+    constexpr int N = Widest<T>::N;
     const Split<T> split(n, z, F::INPUTS > 0 ? x : z, F::INPUTS > 1 ? y : z);
     const i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, threads = (i64)gridDim.x * blockDim.x;
     for (i64 first = thread; first < split.vectors; first += 2 * threads)
@@ -47,7 +47,7 @@ __device__ __forceinline__ void map(i64 n, const T* x, const T* y, T* z, bool ac
 #pragma unroll
                 for (int i = 0; i < N; i++)
                     a[k][i] = f(a[k][i], b[k][i]) + old[k][i];
-                store(z + at, a[k]);
+                store_pack(z + at, a[k]);
             }
         }
     }
@@ -173,6 +173,22 @@ struct Constant
     __device__ __forceinline__ float operator()(float, float) const { return value; }
 };
 
+// y[r,c] += x[r,c] in rows of cols groups of N elements; a row begins that many elements after the one before.
+template <int N, typename T>
+__device__ __forceinline__ void add_strided(i64 units, u32 cols, const T* x, i64 x_stride, T* y, i64 y_stride)
+{
+    const i64 threads = (i64)gridDim.x * blockDim.x;
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < units; i += threads)
+    {
+        u64 row;
+        u32 col;
+        divide((u64)i, cols, row, col);
+        float v[N];
+        load(x + (i64)row * x_stride + (i64)col * N, v);
+        put_pack(y + (i64)row * y_stride + (i64)col * N, v, true);
+    }
+}
+
 typedef MDM_T Element;
 
 #define UNARY(name, F)                                                                         \
@@ -264,4 +280,17 @@ extern "C" __global__ __launch_bounds__(256) void squared_error_backward(int bat
         if (db != nullptr)
             map(inner, a + at, b + at, db + at, accumulate_b != 0, Combine{-slope, slope});
     }
+}
+
+extern "C" __global__ __launch_bounds__(256) void add_rows(
+    i64 units, int cols, const Element* x, i64 x_stride, Element* y, i64 y_stride)
+{
+    add_strided<1>(units, (u32)cols, x, x_stride, y, y_stride);
+}
+
+// Addresses, rows and strides are multiples of 16 bytes.
+extern "C" __global__ __launch_bounds__(256) void add_rows_wide(
+    i64 units, int cols, const Element* x, i64 x_stride, Element* y, i64 y_stride)
+{
+    add_strided<Widest<Element>::N>(units, (u32)cols, x, x_stride, y, y_stride);
 }

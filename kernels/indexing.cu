@@ -9,7 +9,7 @@
 //
 //   version                                     measured
 //   1  a block per row and 512 columns          not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 typedef MDM_T Element;
 
@@ -26,7 +26,7 @@ __device__ __forceinline__ void gather(i64 units, u32 cols, int table_rows, cons
         const int id = ids[row];
         if (id >= 0 && id < table_rows)
             load(table + (i64)id * cols + (i64)col * N, v);
-        store(y + i * N, v);
+        store_pack(y + i * N, v);
     }
 }
 
@@ -41,7 +41,7 @@ extern "C" __global__ __launch_bounds__(256) void gather_rows(
 extern "C" __global__ __launch_bounds__(256) void gather_rows_wide(
     i64 units, int cols, int table_rows, const int* ids, const Element* table, Element* y)
 {
-    gather<LANES<Element>>(units, (u32)cols, table_rows, ids, table, y);
+    gather<Widest<Element>::N>(units, (u32)cols, table_rows, ids, table, y);
 }
 
 // Block (r, t): row r, columns 512 t and on, four per thread. 128 threads.

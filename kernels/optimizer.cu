@@ -14,7 +14,7 @@
 //   version                        measured
 //   1  one pass, 16-byte vectors   not measured yet
 #include "reduce.cuh"
-#include "vector.cuh"
+#include "flat.cuh"
 
 // Block k: the squares of the vectors k, k + gridDim.x, ... of 256·4 elements.
 extern "C" __global__ __launch_bounds__(256) void squares(i64 n, const float* g, double* partial)
@@ -122,13 +122,13 @@ __device__ __forceinline__ void adam_elements(
         if (ema != nullptr)
             average[k] = fmaf(a.ema_keep, average[k], a.ema_rest * value[k]);
     }
-    store(p + i, value);
-    store(m + i, first);
-    store(v + i, second);
+    store_pack(p + i, value);
+    store_pack(m + i, first);
+    store_pack(v + i, second);
     if (ema != nullptr)
-        store(ema + i, average);
+        store_pack(ema + i, average);
     if (copy != nullptr)
-        store(copy + i, value);
+        store_pack(copy + i, value);
 }
 
 // ema and copy are optional.

@@ -12,7 +12,7 @@
 //
 //   version                                             measured
 //   1  histograms in shared memory, merged in L2        not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 typedef MDM_T Element;
 

@@ -10,7 +10,7 @@
 //   version                                              measured
 //   1  a Philox block per thread, four elements wide     not measured yet
 #include "philox.cuh"
-#include "vector.cuh"
+#include "flat.cuh"
 
 struct Uniform
 {
@@ -63,7 +63,7 @@ __device__ __forceinline__ void generate(i64 n, u64 seed, u64 stream, i64 offset
             if (F::READS)
                 load(x + first, in);
             f(words, in, out);
-            put(y + first, out, accumulate);
+            put_pack(y + first, out, accumulate);
         }
         else
         {

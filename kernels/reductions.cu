@@ -13,7 +13,7 @@
 //   version                                                       measured
 //   1  16-byte loads, four in flight, partial sums in float64     not measured yet
 #include "reduce.cuh"
-#include "vector.cuh"
+#include "flat.cuh"
 
 // The sum of v[0..N-1] in pairs.
 template <int N>
@@ -35,7 +35,7 @@ __device__ __forceinline__ float tree_sum(const float (&v)[N])
 template <bool SQUARED, typename T>
 __device__ __forceinline__ double thread_sum(i64 n, const T* x, const T* y, int thread, int threads)
 {
-    constexpr int N = LANES<T>, AT_ONCE = 4;
+    constexpr int N = Widest<T>::N, AT_ONCE = 4;
     const Split<T> split(n, x, SQUARED ? y : x, x);
     double sum = 0.0;
     for (i64 first = thread; first < split.vectors; first += AT_ONCE * threads)
@@ -143,7 +143,7 @@ __device__ __forceinline__ void column_piece(i64 rows, int cols, i64 piece, int 
         for (i64 chunk = begin + down; chunk < end; chunk += IN_FLOAT * step)
         {
             float sum[N] = {};
-            for (int i = 0; i < IN_FLOAT; i += AT_ONCE)
+            for (int i = 0; i < IN_FLOAT && chunk + (i64)i * step < end; i += AT_ONCE)
             {
                 float v[AT_ONCE][N] = {};
 #pragma unroll
@@ -183,7 +183,7 @@ extern "C" __global__ __launch_bounds__(256) void column_pieces(
 extern "C" __global__ __launch_bounds__(256) void column_pieces_wide(
     i64 rows, int cols, i64 piece, int across, const Element* x, double* partial)
 {
-    column_piece<LANES<Element>>(rows, cols, piece, across, x, partial);
+    column_piece<Widest<Element>::N>(rows, cols, piece, across, x, partial);
 }
 
 // A block per 32 columns; eight threads share one column.

@@ -11,7 +11,7 @@
 //
 //   version                        measured
 //   1  16 bytes of a pixel         not measured yet
-#include "vector.cuh"
+#include "flat.cuh"
 
 typedef MDM_T Element;
 
@@ -43,10 +43,10 @@ __device__ __forceinline__ void upsample(i64 units, u32 width, u32 groups, const
         float v[N];
         load(x + i * N, v);
         const i64 row = (i64)2 * width * groups, at = (i64)line * 2 * row + (i64)2 * w * groups + group;
-        store(y + at * N, v);
-        store(y + (at + groups) * N, v);
-        store(y + (at + row) * N, v);
-        store(y + (at + row + groups) * N, v);
+        store_pack(y + at * N, v);
+        store_pack(y + (at + groups) * N, v);
+        store_pack(y + (at + row) * N, v);
+        store_pack(y + (at + row + groups) * N, v);
     }
 }
 
@@ -78,7 +78,7 @@ __device__ __forceinline__ void block_sums(
 #pragma unroll
         for (int k = 0; k < N; k++)
             sum[k] *= scale;
-        put(y + i * N, sum, accumulate);
+        put_pack(y + i * N, sum, accumulate);
     }
 }
 
@@ -97,7 +97,7 @@ __device__ __forceinline__ void block_spread(
 #pragma unroll
         for (int k = 0; k < N; k++)
             v[k] *= scale;
-        put(dx + i * N, v, accumulate);
+        put_pack(dx + i * N, v, accumulate);
     }
 }
 
@@ -174,7 +174,7 @@ __device__ __forceinline__ void resize(i64 units, int count, int height, int wid
             for (int k = 0; k < N; k++)
                 sum[k] = fmaf(down[p.h].weight[r], line[k], sum[k]);
         }
-        store(y + i * N, sum);
+        store_pack(y + i * N, sum);
     }
 }
 
@@ -202,4 +202,4 @@ __device__ __forceinline__ void resize(i64 units, int count, int height, int wid
     }
 
 RESAMPLING(, 1)
-RESAMPLING(_wide, LANES<Element>)
+RESAMPLING(_wide, Widest<Element>::N)

@@ -1,4 +1,4 @@
-// Elements that travel together: Pack<T, N> is what one load or store moves, 16 bytes or a single element.
+// Elements that travel together: Pack<T, N> is what one load or store moves, 16 bytes, four elements or a single one.
 #pragma once
 #include "types.cuh"
 
@@ -54,11 +54,38 @@ struct __align__(16) Pack<bf16, 8>
     }
 };
 
+template <>
+struct __align__(8) Pack<bf16, 4>
+{
+    u32 v[2];
+
+    __device__ __forceinline__ float at(int i) const
+    {
+        return __uint_as_float(i % 2 == 0 ? v[i / 2] << 16 : v[i / 2] & 0xffff0000u);
+    }
+
+    __device__ __forceinline__ void set(const float (&x)[4])
+    {
+        v[0] = pack_bf16(x[0], x[1]);
+        v[1] = pack_bf16(x[2], x[3]);
+    }
+};
+
 // p is a multiple of the pack's size.
 template <int N, typename T>
 __device__ __forceinline__ Pack<T, N> load_pack(const T* p)
 {
     return *reinterpret_cast<const Pack<T, N>*>(p);
+}
+
+// v[i] = p[i].
+template <int N, typename T>
+__device__ __forceinline__ void load(const T* p, float (&v)[N])
+{
+    Pack<T, N> pack = load_pack<N>(p);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        v[i] = pack.at(i);
 }
 
 template <int N, typename T>
