@@ -157,12 +157,6 @@ internal sealed partial class CudaKernels
         return (_attentionGeneric[i], _attentionSlices[i]);
     }
 
-    private static void RequireType(string what, Ptr operand, DType type)
-    {
-        if (!operand.IsNone && operand.Type != type)
-            throw new ArgumentException($"{what} has the type {operand.Type}, expected {type} like q");
-    }
-
     private static bool Aligned(Ptr p, int stride) => p.Address % 16 == 0 && (long)stride * p.Type.Size() % 16 == 0;
 
     private static AttentionArguments Arguments(

@@ -217,10 +217,4 @@ internal sealed partial class CudaKernels
     /// <summary>Queues a kernel with <see cref="ElementThreads"/> threads a block and no dynamic shared memory.</summary>
     private void LaunchBlocks(in KernelId kernel, Dim3 grid, params ReadOnlySpan<Arg> arguments) =>
         device.Launch(kernel, grid, ElementThreads, 0, arguments);
-
-    private static void RequireType(string what, Ptr operand, DType type)
-    {
-        if (!operand.IsNone && operand.Type != type)
-            throw new ArgumentException($"{what} has the type {operand.Type}, expected {type}");
-    }
 }

@@ -191,10 +191,4 @@ internal sealed partial class CudaKernels
     /// <summary>Elements that a thread moves at once: 16 bytes where every row of the operands allows it, else one.</summary>
     private static int WidthFor(in GroupNormShape shape, DType type, params ReadOnlySpan<Ptr> operands) =>
         IsWide(type, shape.Channels, operands) && IsWide(type, shape.SkipChannels) ? 16 / type.Size() : 1;
-
-    private static void RequireType(string what, Target target, DType type)
-    {
-        if (!target.IsNone && target.Ptr.Type != type)
-            throw new ArgumentException($"{what} has the type {target.Ptr.Type}, expected {type} like the activations");
-    }
 }

@@ -18,4 +18,12 @@ internal sealed partial class CudaKernels(CudaDevice device) : IKernels
 
     /// <summary>Enough blocks of <paramref name="perBlock"/> elements for n.</summary>
     private static int Blocks(long n, int perBlock) => checked((int)((n + perBlock - 1) / perBlock));
+
+    private static void RequireType(string what, Ptr operand, DType type)
+    {
+        if (!operand.IsNone && operand.Type != type)
+            throw new ArgumentException($"{what} has the type {operand.Type}, expected {type}");
+    }
+
+    private static void RequireType(string what, Target target, DType type) => RequireType(what, target.Ptr, type);
 }
