@@ -41,6 +41,13 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
         "r"(valid ? 16 : 0) : "memory");
 }
 
+// As above, but only the first bytes (0 to 16) are read, and zeros follow them.
+__device__ __forceinline__ void cp_async_16_partial(void* shared, const void* global, int bytes)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes)
+        : "memory");
+}
+
 // 4 bytes; both addresses are multiples of 4.
 __device__ __forceinline__ void cp_async_4(void* shared, const void* global, bool valid)
 {

@@ -1,0 +1,45 @@
+// Weights of the products that stand for a 3x3 convolution of an image doubled by nearest neighbour. Along one axis, output
+// 2h + a sees, of the stored image, row h - 1 + a + t (t = 0, 1) with the sum of those taps r that fall on it:
+//   a = 0:  t = 0: {0}     t = 1: {1, 2}
+//   a = 1:  t = 0: {0, 1}  t = 1: {2}
+// and the gradient of row h gathers row 2h - 1 + u (u = 0 to 3) of dy, with taps u = 0: {2}, 1: {1, 2}, 2: {0, 1}, 3: {0}.
+//   conv_weights_forward  f[a, a', o, t, t', c] = sum of w[o, r, s, c], r of (a, t), s of (a', t')
+//   conv_weights_data     g[u, u', o, c]        = sum of w[o, r, s, c], r of u, s of u'
+// Both have 16 O I elements. A thread makes one. Grid: 16 O I / 256. Block: 256.
+//
+// Versions (not measured yet; limit: 9 + 16 elements a weight / 3 TB/s; 2 % of the products that use them):
+//   one element a thread   70 % of copy bandwidth predicted
+#include "types.cuh"
+
+// Sum of w[r, s] over two ranges of taps; w is the tap (0, 0).
+__device__ __forceinline__ MDM_T sum_taps(const MDM_T* w, int inputs, int r0, int r1, int s0, int s1)
+{
+    float sum = 0.0f;
+    for (int r = r0; r <= r1; r++)
+        for (int s = s0; s <= s1; s++)
+            sum += to_float(w[(r * 3 + s) * inputs]);
+    return from_float<MDM_T>(sum);
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv_weights_forward(const MDM_T* w, MDM_T* f, int outputs, int inputs)
+{
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (i64)16 * outputs * inputs)
+        return;
+    int c = (int)(i % inputs), t = (int)(i / inputs % 4), parity = (int)(i / ((i64)4 * inputs * outputs));
+    i64 o = i / ((i64)4 * inputs) % outputs;
+    // Tap t of parity a covers rows t (1 + a) ... in detail: (0,0) 0-0, (0,1) 1-2, (1,0) 0-1, (1,1) 2-2.
+    int a = parity / 2, b = parity % 2, tr = t / 2, ts = t % 2;
+    f[i] = sum_taps(w + o * 9 * inputs + c, inputs, tr * (1 + a), tr == 0 ? a : 2, ts * (1 + b), ts == 0 ? b : 2);
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv_weights_data(const MDM_T* w, MDM_T* g, int outputs, int inputs)
+{
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (i64)16 * outputs * inputs)
+        return;
+    int c = (int)(i % inputs), tap = (int)(i / ((i64)inputs * outputs)), u = tap / 4, v = tap % 4;
+    i64 o = i / inputs % outputs;
+    // Row u of dy: taps max(0, 2-u) to min(2, 3-u).
+    g[i] = sum_taps(w + o * 9 * inputs + c, inputs, u < 2 ? 2 - u : 0, u == 0 ? 2 : 3 - u, v < 2 ? 2 - v : 0, v == 0 ? 2 : 3 - v);
+}

@@ -1,0 +1,199 @@
+// Operands of 3x3 convolutions that are gathered from images and weights; no patch is ever stored. Images are [B,H,W,C].
+#pragma once
+#include "tile.cuh"
+
+// Which pixels a product reads, and which weights. Row m of the product is an output pixel (b, p, q); tap (r, s) of it reads
+// the input pixel (stride p + y + r, stride q + x + s), zero outside of the image; k = (r rows_of_taps + s) channels + c.
+// Upsampling and strides of 2 need up to four of these, one for each parity of the output pixel.
+struct ConvTaps
+{
+    FastDivide by_image, by_row; // divisors P Q and Q
+    FastDivide by_columns;       // taps of a row
+    int taps;
+    int m, k;                    // sizes of the product
+    int steps, steps_per_part;   // of K
+    int y, x;
+    int out_y, out_x;            // parity of the output pixel
+    int weight_row, weight_column; // distances of taps in the weights, in elements
+    i64 weight;                  // the first tap's place there
+};
+
+struct ConvImage
+{
+    FastDivide by_channels;
+    int height, width, channels; // of the image that is read
+    int stride;
+    int doubled; // taps see the image doubled by nearest neighbour
+};
+
+// A[m, k] = x[b, stride p + y + r, stride q + x + s, c]: K-major.
+template <typename Tile, typename T, int Threads, bool Aligned>
+struct ConvPixels
+{
+    typedef ThreadChunks<Tile, Threads> Chunks;
+    static constexpr int elements = Aligned ? 1 : chunk_elements<T>; // of a chunk, that are looked up one by one
+
+    Chunks chunks;
+    const T* image;
+    const ConvImage& in;
+    const ConvTaps& taps;
+    int pixel[Chunks::count];           // of tap (0, 0); outside of the image perhaps
+    u32 inside[(Chunks::count + 3) / 4]; // 8 bits for a row of A: bit r: tap row r is inside; bit 4 + s: tap column s is
+
+    __device__ __forceinline__ ConvPixels(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first)
+        : image((const T*)x), in(in_), taps(taps_)
+    {
+#pragma unroll
+        for (int i = 0; i < (Chunks::count + 3) / 4; i++)
+            inside[i] = 0;
+#pragma unroll
+        for (int i = 0; i < Chunks::count; i++)
+        {
+            int row = first + chunks.row + i * Chunks::step;
+            int b = taps.by_image.quotient(row), rest = taps.by_image.remainder(row, b), p = taps.by_row.quotient(rest);
+            int h = p * in.stride + taps.y, w = taps.by_row.remainder(rest, p) * in.stride + taps.x;
+            pixel[i] = (b * in.height + h) * in.width + w;
+            u32 bits = 0;
+#pragma unroll
+            for (int t = 0; t < 4; t++)
+                bits |= ((u32)(h + t) < (u32)in.height ? 1u << t : 0) | ((u32)(w + t) < (u32)in.width ? 16u << t : 0);
+            inside[i / 4] |= row < taps.m ? bits << (i % 4 * 8) : 0;
+        }
+    }
+
+    __device__ __forceinline__ void load(char* tile, int k_tile)
+    {
+        int offset[elements], channel[elements];
+        u32 needed[elements];
+        int k = k_tile * step_elements<T> + chunks.chunk * chunk_elements<T>;
+#pragma unroll
+        for (int e = 0; e < elements; e++)
+        {
+            int tap = in.by_channels.quotient(k + e), r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
+            channel[e] = in.by_channels.remainder(k + e, tap);
+            offset[e] = r * in.width + s;
+            needed[e] = tap < taps.taps ? 1u << r | 16u << s : 256u; // 256 is never inside
+        }
+
+#pragma unroll
+        for (int i = 0; i < Chunks::count; i++)
+        {
+            u32 bits = inside[i / 4] >> (i % 4 * 8) & 255u;
+            if (Aligned)
+            {
+                bool valid = (bits & needed[0]) == needed[0];
+                copy_chunk<T, true>(chunks.at(tile, i),
+                    valid ? image + (i64)(pixel[i] + offset[0]) * in.channels + channel[0] : image, valid ? chunk_elements<T> : 0);
+            }
+            else
+            {
+                Vec<T, chunk_elements<T>> v;
+#pragma unroll
+                for (int e = 0; e < elements; e++)
+                    v.v[e] = (bits & needed[e]) == needed[e]
+                        ? image[(i64)(pixel[i] + offset[e]) * in.channels + channel[e]] : from_float<T>(0.0f);
+                *reinterpret_cast<Vec<T, chunk_elements<T>>*>(chunks.at(tile, i)) = v;
+            }
+        }
+    }
+};
+
+// B[k, n] = w[weight + r weight_row + s weight_column + o row + n] for k = (r columns + s) channels + o, o a channel of the
+// image that is read (dy): MN-major.
+template <typename Tile, typename T, int Threads, bool Aligned>
+struct ConvWeightRows
+{
+    ThreadChunks<Tile, Threads> chunks;
+    const T* weights;
+    const ConvImage& in;
+    const ConvTaps& taps;
+    int row, column, valid;
+
+    __device__ __forceinline__ ConvWeightRows(const void* w, const ConvImage& in_, const ConvTaps& taps_, int row_, int n, int first)
+        : weights((const T*)w + taps_.weight), in(in_), taps(taps_), row(row_)
+    {
+        column = first + chunks.chunk * chunk_elements<T>;
+        valid = clamp_chunk(n - column, chunk_elements<T>);
+    }
+
+    __device__ __forceinline__ void load(char* tile, int k_tile)
+    {
+#pragma unroll
+        for (int i = 0; i < chunks.count; i++)
+        {
+            int k = k_tile * step_elements<T> + chunks.row + i * chunks.step;
+            int tap = in.by_channels.quotient(k), o = in.by_channels.remainder(k, tap);
+            int r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
+            bool inside = valid > 0 && tap < taps.taps;
+            i64 at = (i64)o * row + r * taps.weight_row + s * taps.weight_column + column;
+            copy_chunk<T, Aligned>(chunks.at(tile, i), inside ? weights + at : weights, inside ? valid : 0);
+        }
+    }
+};
+
+// B[k, n] = x[b, stride p + y + r, stride q + x + s, c] for k = (b, p, q), n = (3 r + s) channels + c: MN-major, for the
+// gradient of the weights. A thread's columns never change, its pixels do.
+template <typename Tile, typename T, int Threads, bool Aligned>
+struct ConvPatches
+{
+    static constexpr int elements = Aligned ? 1 : chunk_elements<T>;
+
+    ThreadChunks<Tile, Threads> chunks;
+    const T* image;
+    const ConvImage& in;
+    const ConvTaps& taps;
+    int h[elements], w[elements], channel[elements]; // of the tap; channel -1: none
+
+    __device__ __forceinline__ ConvPatches(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first)
+        : image((const T*)x), in(in_), taps(taps_)
+    {
+#pragma unroll
+        for (int e = 0; e < elements; e++)
+        {
+            int n = first + chunks.chunk * chunk_elements<T> + e;
+            int tap = in.by_channels.quotient(n), r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
+            h[e] = r + taps.y;
+            w[e] = s + taps.x;
+            channel[e] = tap < taps.taps ? in.by_channels.remainder(n, tap) : -1;
+        }
+    }
+
+    // Element e's address at pixel (b, p, q), or null.
+    __device__ __forceinline__ const T* at(int e, bool exists, int b, int p, int q) const
+    {
+        int row = p * in.stride + h[e], column = q * in.stride + w[e];
+        bool inside = exists && channel[e] >= 0 && (u32)row < (u32)(in.height << in.doubled)
+            && (u32)column < (u32)(in.width << in.doubled);
+        i64 pixel = ((i64)b * in.height + (row >> in.doubled)) * in.width + (column >> in.doubled);
+        return inside ? image + pixel * in.channels + channel[e] : nullptr;
+    }
+
+    __device__ __forceinline__ void load(char* tile, int k_tile)
+    {
+#pragma unroll
+        for (int i = 0; i < chunks.count; i++)
+        {
+            int k = k_tile * step_elements<T> + chunks.row + i * chunks.step;
+            int b = taps.by_image.quotient(k), rest = taps.by_image.remainder(k, b), p = taps.by_row.quotient(rest);
+            int q = taps.by_row.remainder(rest, p);
+            bool exists = k < taps.k;
+            if (Aligned)
+            {
+                const T* from = at(0, exists, b, p, q);
+                copy_chunk<T, true>(chunks.at(tile, i), from != nullptr ? from : image, from != nullptr ? chunk_elements<T> : 0);
+            }
+            else
+            {
+                Vec<T, chunk_elements<T>> v;
+#pragma unroll
+                for (int e = 0; e < elements; e++)
+                {
+                    const T* from = at(e, exists, b, p, q);
+                    v.v[e] = from != nullptr ? *from : from_float<T>(0.0f);
+                }
+
+                *reinterpret_cast<Vec<T, chunk_elements<T>>*>(chunks.at(tile, i)) = v;
+            }
+        }
+    }
+};

@@ -1,0 +1,105 @@
+// The loop over K that every product shares.
+//
+// Stages (3 or 4) of shared memory form a ring. While stage t is multiplied, the copies of t+1 .. t+Stages-1 are under way
+// (cp.async), and the fragments of the next step of K are read into a second set of registers. One barrier per stage: at it,
+// stage t+1 has arrived for all threads, and all of them have read stage t into registers, so its place is free at once.
+#pragma once
+#include "fragments.cuh"
+#include "operands.cuh"
+
+// A product of one block. The file that includes this chooses by definitions: MDM_T, MDM_MATH (a Math), BM, BN, WM, WN (tiles
+// of a block and a warp), STAGES, MIN_BLOCKS (of a multiprocessor), MDM_ALIGNED (whether chunks are aligned in memory).
+template <bool KMajorA, bool KMajorB>
+struct BlockProduct
+{
+    typedef Tile<Math::MDM_MATH, MDM_T, BM, KMajorA> TileA;
+    typedef Tile<Math::MDM_MATH, MDM_T, BN, KMajorB> TileB;
+    typedef typename WarpOf<Math::MDM_MATH, MDM_T, TileA, TileB, WM, WN>::type Warp;
+    typedef StagedSums<BM, BN, Warp::threads> Staged;
+    static constexpr int stage_bytes = TileA::bytes + TileB::bytes;
+    static_assert(Staged::bytes <= STAGES * stage_bytes, "the sums do not fit where the stages were");
+
+    // Sums steps first to last-1 of K.
+    template <typename SourceA, typename SourceB>
+    __device__ static __forceinline__ void sum(Warp& warp, SourceA& a, SourceB& b, char* shared, int first, int last)
+    {
+        int count = last - first;
+#pragma unroll
+        for (int s = 0; s < STAGES - 1; s++)
+        {
+            if (s < count)
+            {
+                a.load(shared + s * stage_bytes, first + s);
+                b.load(shared + s * stage_bytes + TileA::bytes, first + s);
+            }
+
+            cp_async_commit();
+        }
+
+        cp_async_wait<STAGES - 2>();
+        __syncthreads();
+        if (count > 0)
+            warp.load(0, shared, shared + TileA::bytes, 0);
+        int read = 0, write = STAGES - 1;
+        for (int t = 0; t < count; t++)
+        {
+            const char* stage = shared + read * stage_bytes;
+#pragma unroll
+            for (int step = 0; step < Warp::steps; step++)
+            {
+                if (step == Warp::steps - 1)
+                {
+                    cp_async_wait<STAGES - 2>();
+                    __syncthreads();
+                    read = read + 1 == STAGES ? 0 : read + 1;
+                    stage = shared + read * stage_bytes;
+                }
+
+                if (step < Warp::steps - 1 || t + 1 < count)
+                    warp.load((step + 1) % 2, stage, stage + TileA::bytes, (step + 1) % Warp::steps);
+                if (step == 0)
+                {
+                    if (t + STAGES - 1 < count)
+                    {
+                        a.load(shared + write * stage_bytes, first + t + STAGES - 1);
+                        b.load(shared + write * stage_bytes + TileA::bytes, first + t + STAGES - 1);
+                    }
+
+                    cp_async_commit();
+                    write = write + 1 == STAGES ? 0 : write + 1;
+                }
+
+                warp.multiply(step % 2);
+            }
+        }
+
+        cp_async_wait<0>();
+    }
+
+    // Applies the epilogue to the sums and writes them.
+    __device__ static __forceinline__ void store(const Warp& warp, char* shared, const Output& o, const RowMap& map,
+        const TilePlace& place, int m, int n, int part)
+    {
+        float* sums = reinterpret_cast<float*>(shared);
+        __syncthreads(); // all stages have been read
+        warp.store(sums, Staged::pitch);
+        __syncthreads();
+        Staged::template store<MDM_T>(sums, o, map, place.m * BM, place.n * BN, m, n, part);
+    }
+};
+
+constexpr int product_threads = BM / WM * (BN / WN) * 32;
+
+#define PRODUCT_KERNEL extern "C" __global__ void __launch_bounds__(product_threads, MIN_BLOCKS)
+
+// Part `part` of the steps of K.
+struct Part
+{
+    int first, last;
+
+    __device__ __forceinline__ Part(int part, int steps, int steps_per_part)
+    {
+        first = part * steps_per_part;
+        last = first + steps_per_part < steps ? first + steps_per_part : steps;
+    }
+};
