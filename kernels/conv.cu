@@ -43,9 +43,9 @@ struct GatheredProduct : BlockProduct<true, KMajorB>
     typedef BlockProduct<true, KMajorB> Product;
 
     template <typename SourceB>
-    __device__ static __forceinline__ void run(const ConvArguments& p, const ConvTaps& taps, const TilePlace& place, SourceB& b)
+    __device__ static __forceinline__ void run(const ConvArguments& p, const ConvTaps& taps, const TilePlace& place, SourceB& b,
+        char* shared)
     {
-        DYNAMIC_SHARED(char, shared);
         int index = blockIdx.z % p.parts;
         Part part(index, taps.steps, taps.steps_per_part);
         ConvPixels<typename Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, p.image, taps, place.m * BM);
@@ -64,7 +64,8 @@ PRODUCT_KERNEL conv_forward(const __grid_constant__ ConvArguments p)
         return; // parities differ in size
     MatrixKMajor<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(
         (const MDM_T*)p.b + taps.weight, p.weight_row, p.n, taps.k, place.n * BN);
-    Product::run(p, taps, place, b);
+    DYNAMIC_SHARED(char, shared);
+    Product::run(p, taps, place, b, shared);
 }
 
 PRODUCT_KERNEL conv_data(const __grid_constant__ ConvArguments p)
@@ -75,7 +76,8 @@ PRODUCT_KERNEL conv_data(const __grid_constant__ ConvArguments p)
     if (place.m * BM >= taps.m)
         return;
     ConvWeightRows<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, p.weight_row, p.n, place.n * BN);
-    Product::run(p, taps, place, b);
+    DYNAMIC_SHARED(char, shared);
+    Product::run(p, taps, place, b, shared);
 }
 
 PRODUCT_KERNEL conv_weight(const __grid_constant__ ConvArguments p)

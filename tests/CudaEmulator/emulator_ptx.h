@@ -29,6 +29,11 @@ inline void cp_async_16(void* shared, const void* global, bool valid, EMULATOR_S
     emulator_services.copy_async(emulator_services.worker, shared, global, 16, valid ? 16 : 0, EMULATOR_HERE("cp_async_16"));
 }
 
+inline void cp_async_16_partial(void* shared, const void* global, int bytes, EMULATOR_SITE)
+{
+    emulator_services.copy_async(emulator_services.worker, shared, global, 16, bytes, EMULATOR_HERE("cp_async_16_partial"));
+}
+
 inline void cp_async_4(void* shared, const void* global, bool valid, EMULATOR_SITE)
 {
     emulator_services.copy_async(emulator_services.worker, shared, global, 4, valid ? 4 : 0, EMULATOR_HERE("cp_async_4"));

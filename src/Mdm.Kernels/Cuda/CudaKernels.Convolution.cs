@@ -1,15 +1,170 @@
+using Mdm.Kernels.Cuda.Products;
+
 namespace Mdm.Kernels.Cuda;
 
 internal sealed partial class CudaKernels
 {
-    private static KernelModule[] ConvolutionModules => [];
+    private static KernelModule[] ConvolutionModules =>
+        [.. ProductTile.All.Select(t => t.Conv), .. KernelModule.BothTypes("conv_weights.cu")];
 
-    public void Conv3x3Forward(in ConvShape shape, Ptr x, Ptr w, Ptr bias, Ptr residual, Ptr y) =>
-        throw new NotImplementedException();
+    public void Conv3x3Forward(in ConvShape shape, Ptr x, Ptr w, Ptr bias, Ptr residual, Ptr y)
+    {
+        int inputs = shape.InChannels, outputs = shape.OutChannels;
+        var arguments = new ConvArguments
+        {
+            A = x.Address,
+            Image = new ConvImage(shape.Height, shape.Width, Math.Max(1, inputs), shape.Stride),
+            N = outputs,
+            OutHeight = shape.OutHeight,
+            OutWidth = shape.OutWidth,
+        };
+        ProductOutput output = ProductOutput.Of(x.Type, outputs, outputs, new Target(y, false), bias, residual);
+        if (!shape.Upsample)
+        {
+            arguments.WeightRow = 9 * inputs;
+            arguments.Taps[0] = Taps(shape.Batch, shape.OutHeight, shape.OutWidth, 3, 3, inputs, -1, -1);
+            Convolve("conv_forward", x, w, 1, arguments, output);
+            return;
+        }
 
-    public void Conv3x3BackwardData(in ConvShape shape, Ptr dy, Ptr w, Target dx) =>
-        throw new NotImplementedException();
+        using Scratch sums = SumWeights("conv_weights_forward", w, shape);
+        arguments.WeightRow = 4 * inputs;
+        arguments.OutStep = 2;
+        for (int parity = 0; parity < 4; parity++)
+        {
+            (int a, int b) = (parity / 2, parity % 2);
+            ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 2, 2, inputs, a - 1, b - 1);
+            (taps.OutY, taps.OutX, taps.Weight) = (a, b, 4L * parity * outputs * inputs);
+            arguments.Taps[parity] = taps;
+        }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw) =>
-        throw new NotImplementedException();
+        Convolve("conv_forward", x, sums.As(w.Type), 4, arguments, output);
+    }
+
+    public void Conv3x3BackwardData(in ConvShape shape, Ptr dy, Ptr w, Target dx)
+    {
+        if (dx.IsNone)
+            return;
+        int inputs = shape.InChannels, outputs = shape.OutChannels;
+        var arguments = new ConvArguments
+        {
+            A = dy.Address,
+            Image = new ConvImage(shape.OutHeight, shape.OutWidth, Math.Max(1, outputs), shape.Upsample ? 2 : 1),
+            N = inputs,
+            WeightRow = shape.Upsample ? inputs : 9 * inputs,
+            OutHeight = shape.Height,
+            OutWidth = shape.Width,
+        };
+        ProductOutput output = ProductOutput.Of(dy.Type, inputs, inputs, dx, default, default);
+        if (shape.Upsample)
+        {
+            using Scratch sums = SumWeights("conv_weights_data", w, shape);
+            ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 4, 4, outputs, -1, -1);
+            (taps.WeightRow, taps.WeightColumn) = (checked(4 * outputs * inputs), outputs * inputs);
+            arguments.Taps[0] = taps;
+            Convolve("conv_data", dy, sums.As(w.Type), 1, arguments, output);
+        }
+        else if (shape.Stride == 1)
+        {
+            // dx(h) = Σ_r dy(h - 1 + r) w(2 - r)
+            ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 3, 3, outputs, -1, -1);
+            (taps.Weight, taps.WeightRow, taps.WeightColumn) = (8L * inputs, -3 * inputs, -inputs);
+            arguments.Taps[0] = taps;
+            Convolve("conv_data", dy, w, 1, arguments, output);
+        }
+        else
+        {
+            // dx(2h) = dy(h) w(1);  dx(2h + 1) = dy(h) w(2) + dy(h + 1) w(0)
+            arguments.OutStep = 2;
+            for (int parity = 0; parity < 4; parity++)
+            {
+                (int a, int b) = (parity / 2, parity % 2);
+                ConvTaps taps = Taps(shape.Batch, (shape.Height + 1 - a) / 2, (shape.Width + 1 - b) / 2, 1 + a, 1 + b, outputs, 0, 0);
+                (taps.OutY, taps.OutX) = (a, b);
+                (taps.Weight, taps.WeightRow, taps.WeightColumn) = ((3 * (1 + a) + 1 + b) * (long)inputs, -6 * inputs, -2 * inputs);
+                arguments.Taps[parity] = taps;
+            }
+
+            Convolve("conv_data", dy, w, 4, arguments, output);
+        }
+    }
+
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    {
+        if (dw.IsNone)
+            return;
+        int inputs = shape.InChannels, outputs = shape.OutChannels;
+        var arguments = new ConvArguments
+        {
+            A = dy.Address,
+            Image = new ConvImage(shape.Height, shape.Width, Math.Max(1, inputs), shape.Stride, shape.Upsample),
+            N = 9 * inputs,
+        };
+        ConvTaps taps = Taps(shape.Batch, shape.OutHeight, shape.OutWidth, 3, 3, inputs, -1, -1);
+        (taps.K, taps.M) = (taps.M, outputs);
+        arguments.Taps[0] = taps;
+        ProductOutput output = ProductOutput.Of(x.Type, arguments.N, arguments.N, dw, default, default);
+        Convolve("conv_weight", dy, x, 1, arguments, output);
+    }
+
+    /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the
+    /// first of which is (y, x) away.</summary>
+    private static ConvTaps Taps(int batch, int height, int width, int rows, int columns, int channels, int y, int x) => new()
+    {
+        ByImage = new FastDivide(Math.Max(1, checked(height * width))),
+        ByRow = new FastDivide(Math.Max(1, width)),
+        ByColumns = new FastDivide(columns),
+        Taps = rows * columns,
+        M = checked(batch * height * width),
+        K = checked(rows * columns * channels),
+        Y = y,
+        X = x,
+    };
+
+    /// <summary>The 16 sums of taps that stand for the 9 of a convolution of a doubled image.</summary>
+    private Scratch SumWeights(string kernel, Ptr w, in ConvShape shape)
+    {
+        long n = 16L * shape.OutChannels * shape.InChannels;
+        Scratch sums = device.Borrow(n * w.Type.Size());
+        if (n > 0)
+            Launch("conv_weights.cu", kernel, w.Type, Blocks(n, 256), 256, 0, w, sums.As(w.Type), shape.OutChannels, shape.InChannels);
+        return sums;
+    }
+
+    /// <summary>Every convolution passes here: products that share operands and differ in their taps.</summary>
+    private void Convolve(string kernel, Ptr a, Ptr b, int products, ConvArguments arguments, ProductOutput output)
+    {
+        int m = 0, k = 0;
+        for (int i = 0; i < products; i++)
+            (m, k) = (Math.Max(m, arguments.Taps[i].M), Math.Max(k, arguments.Taps[i].K));
+        if (m == 0 || arguments.N == 0)
+            return;
+        // The channels of both operands: those of the image and, as rows of the result, of the other one.
+        int chunk = 16 / a.Type.Size(), others = kernel == "conv_weight" ? m : kernel == "conv_data" ? arguments.N : chunk;
+        bool aligned = ((a.Address | b.Address) & 15) == 0 && arguments.Image.Channels % chunk == 0 && others % chunk == 0;
+        ProductPlan plan = ProductPlan.Choose(MathOf(a.Type), aligned, m, arguments.N, k, products, device.Properties);
+        ProductTile tile = plan.Tile;
+        int parts = 1;
+        for (int i = 0; i < products; i++)
+        {
+            ref ConvTaps taps = ref arguments.Taps[i];
+            taps.Steps = Blocks(taps.K, tile.Step);
+            (parts, taps.StepsPerPart) = Divide(taps.Steps, plan.Parts);
+        }
+
+        (arguments.A, arguments.B, arguments.Parts) = (a.Address, b.Address, parts);
+        (arguments.TilesM, arguments.TilesN) = (Blocks(m, tile.M), Blocks(arguments.N, tile.N));
+        var grid = new Dim3(checked(arguments.TilesM * arguments.TilesN), 1, products * parts);
+        if (parts == 1)
+        {
+            arguments.Output = output;
+            device.Launch(new(tile.Conv, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
+            return;
+        }
+
+        using Scratch partial = Partial(parts, m, ref output);
+        arguments.Output = output;
+        device.Launch(new(tile.Conv, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
+        SumParts(a.Type, output, default, m, arguments.N, parts);
+    }
 }
