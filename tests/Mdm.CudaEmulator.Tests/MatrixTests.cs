@@ -1,0 +1,141 @@
+using Mdm.Kernels;
+using Mdm.Kernels.Cuda;
+using Mdm.Kernels.Cuda.Products;
+using Mdm.Tensors;
+
+namespace Mdm.CudaEmulator.Tests;
+
+/// <summary>Matrix products with every tile, against float64.</summary>
+[NonParallelizable]
+public sealed class MatrixTests
+{
+    private static readonly (int M, int N, int K)[] s_sizes =
+    [
+        (1, 1, 1), (1, 200, 65), (3, 17, 129), (17, 3, 64), (64, 64, 64), (65, 129, 17), (127, 65, 200), (129, 127, 127),
+        (200, 1, 3), (129, 264, 72),
+    ];
+
+    private CudaDevice device = null!;
+
+    private static IEnumerable<TestCaseData> Tiles() => ProductTile.All.Select(tile => new TestCaseData(tile)
+        .SetArgDisplayNames($"{tile.Math} {tile.M}x{tile.N}{(tile.Aligned ? "" : " unaligned")}"));
+
+    private static IEnumerable<TestCaseData> TilesAndTranspositions() =>
+        from tile in Tiles()
+        from transposition in new[] { "nn", "nt", "tn", "tt" }
+        select new TestCaseData(tile.Arguments[0], transposition).SetArgDisplayNames(tile.ArgDisplayNames![0], transposition);
+
+    [SetUp]
+    public void Open() => device = (CudaDevice)Devices.Open("cuda");
+
+    [TearDown]
+    public void Restore()
+    {
+        ProductPlan.Forced = null;
+        device.AllowTf32 = false;
+        Planted.ForgetError();
+    }
+
+    [TestCaseSource(nameof(TilesAndTranspositions))]
+    public void EverySize(object tile, string transposition)
+    {
+        foreach ((int m, int n, int k) in s_sizes)
+            Check((ProductTile)tile, 1, m, n, k, transposition, Extras.None);
+    }
+
+    [TestCaseSource(nameof(Tiles))]
+    public void EpiloguesAndLeadingDimensions(object tile)
+    {
+        for (int extras = 0; extras < 16; extras++)
+        {
+            Check((ProductTile)tile, 1, 70, 72, 40, "nt", (Extras)extras);
+            Check((ProductTile)tile, 1, 5, 67, 9, "nn", (Extras)extras, extra: 3);
+        }
+
+        Check((ProductTile)tile, 1, 70, 72, 40, "tn", Extras.Bias | Extras.Residual, extra: 8);
+    }
+
+    [TestCaseSource(nameof(Tiles))]
+    public void DividedOverK(object tile)
+    {
+        foreach (int parts in new[] { 2, 3, 7 })
+        {
+            Check((ProductTile)tile, parts, 65, 40, 520, "tn", Extras.None);
+            Check((ProductTile)tile, parts, 33, 67, 300, "nt", Extras.Bias | Extras.Residual | Extras.Accumulate);
+            Check((ProductTile)tile, parts, 33, 64, 300, "nn", Extras.Bias | Extras.Float | Extras.Accumulate);
+        }
+    }
+
+    [TestCaseSource(nameof(Tiles))]
+    public void NoTermsLeaveBiasAndResidual(object tile) =>
+        Check((ProductTile)tile, 1, 9, 12, 0, "nt", Extras.Bias | Extras.Residual);
+
+    [Test]
+    public void OperandsAtOddAddresses([Values(DType.Float32, DType.BFloat16)] DType type, [Values] bool skipA)
+    {
+        Check(null, 1, 70, 72, 64, "nt", Extras.Bias | Extras.Residual, 0, type, skipA ? 1 : 0, skipA ? 0 : 3);
+        Check(null, 1, 70, 72, 64, "tn", Extras.Float, 0, type, skipA ? 1 : 0, skipA ? 0 : 3);
+    }
+
+    [Test]
+    public void NothingToDoLaunchesNothing() => Assert.That(
+        () =>
+        {
+            Ptr none = new(0, DType.Float32);
+            device.Kernels.MatMul(MatMulShape.Contiguous(0, 5, 3), none, none, new Target(new Ptr(16, DType.Float32), false));
+            device.Kernels.MatMul(MatMulShape.Contiguous(5, 0, 3), none, none, new Target(new Ptr(16, DType.Float32), false));
+            device.Kernels.MatMul(MatMulShape.Contiguous(5, 5, 3), none, none, Target.None);
+            device.Synchronize();
+        },
+        Throws.Nothing);
+
+    private void Check(ProductTile? tile, int parts, int m, int n, int k, string transposition, Extras extras, int extra = 0,
+        DType type = default, int skipA = 0, int skipC = 0)
+    {
+        ProductMath math = tile?.Math ?? (type == DType.BFloat16 ? ProductMath.Bf16 : ProductMath.Simt);
+        type = math == ProductMath.Bf16 ? DType.BFloat16 : DType.Float32;
+        device.AllowTf32 = math == ProductMath.Tf32;
+        ProductPlan.Forced = tile == null ? null : new ProductPlan(tile, parts);
+        bool transposeA = transposition[0] == 't', transposeB = transposition[1] == 't';
+        int wide = tile is { Aligned: true } && extra == 0 ? 8 : 1;
+        int ldA = Round(transposeA ? m : k, wide) + extra, ldB = Round(transposeB ? k : n, wide) + extra, ldC = n + extra;
+        DType written = extras.HasFlag(Extras.Float) ? DType.Float32 : type;
+        using Operand a = Operand.Random(device, type, 1, Math.Max(1, (transposeA ? k : m) * ldA), skipA);
+        using Operand b = Operand.Random(device, type, 2, Math.Max(1, (transposeB ? n : k) * ldB));
+        using Operand c = Operand.Random(device, written, 3, m * ldC, skipC);
+        using Operand bias = Operand.Random(device, DType.Float32, 4, n), residual = Operand.Random(device, written, 5, m * ldC, skipC);
+        double[] expected = [.. c.Values];
+        for (int at = 0; at < expected.Length; at++)
+        {
+            int i = at / ldC, j = at % ldC;
+            if (j >= n)
+                continue;
+            double sum = extras.HasFlag(Extras.Accumulate) ? c.Values[at] : 0;
+            sum += extras.HasFlag(Extras.Bias) ? bias.Values[j] : 0;
+            sum += extras.HasFlag(Extras.Residual) ? residual.Values[at] : 0;
+            for (int p = 0; p < k; p++)
+                sum += a.Values[transposeA ? p * ldA + i : i * ldA + p] * b.Values[transposeB ? j * ldB + p : p * ldB + j];
+            expected[at] = sum;
+        }
+
+        device.Kernels.MatMul(
+            new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC), a.Ptr, b.Ptr,
+            new Target(c.Ptr, extras.HasFlag(Extras.Accumulate)),
+            extras.HasFlag(Extras.Bias) ? bias.Ptr : default, extras.HasFlag(Extras.Residual) ? residual.Ptr : default);
+        double tolerance = math switch { ProductMath.Simt => 1e-6, ProductMath.Tf32 => 1e-3, _ => written == type ? 4e-3 : 1e-6 };
+        Assert.That(c.RelativeError(expected), Is.LessThan(tolerance),
+            $"{tile} {parts} parts {m}x{n}x{k} {transposition} {extras} +{extra}");
+    }
+
+    private static int Round(int n, int multiple) => (n + multiple - 1) / multiple * multiple;
+
+    [Flags]
+    private enum Extras
+    {
+        None = 0,
+        Bias = 1,
+        Residual = 2,
+        Accumulate = 4,
+        Float = 8,
+    }
+}
