@@ -117,4 +117,165 @@ __device__ __forceinline__ unsigned int to_tf32(float x)
     return y;
 }
 
+// ---- Hopper: barriers in shared memory, the tensor copy unit (TMA), products of warpgroups (sm_90a) ----
+
+// How a tensor lies in memory and in which boxes it is copied, as cuTensorMapEncodeTiled writes it. Kernels take it as a
+// const __grid_constant__ parameter.
+struct __align__(64) TensorMap
+{
+    unsigned char bytes[128];
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+// A barrier whose phase ends after so many arrivals and when all announced bytes have come.
+__device__ __forceinline__ void mbarrier_init(unsigned long long* barrier, unsigned int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+
+// Makes initialised barriers visible to the copy unit; other threads see them after __syncthreads.
+__device__ __forceinline__ void mbarrier_init_fence()
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+__device__ __forceinline__ void mbarrier_arrive(unsigned long long* barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+
+// Arrives and announces bytes that copies will bring in this phase.
+__device__ __forceinline__ void mbarrier_expect(unsigned long long* barrier, unsigned int bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+}
+
+// Waits for the end of the phase of this parity: 0 is the first phase; 1, on a new barrier, is past already.
+__device__ __forceinline__ void mbarrier_wait(unsigned long long* barrier, unsigned int parity)
+{
+    unsigned int done;
+    do
+        asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+            : "=r"(done) : "r"(shared_address(barrier)), "r"(parity) : "memory");
+    while (!done);
+}
+
+// Fetches the map itself ahead of its first use.
+__device__ __forceinline__ void tensor_prefetch(const TensorMap* map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+// Copies the box whose first element has the coordinates (x innermost); what lies outside the tensor is filled with zeros.
+// The bytes of the whole box are counted on the barrier. One thread does this.
+__device__ __forceinline__ void tensor_load_2d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y) : "memory");
+}
+
+__device__ __forceinline__ void tensor_load_3d(
+    void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z) : "memory");
+}
+
+__device__ __forceinline__ void tensor_load_4d(
+    void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z, int w)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
+
+// Registers of each thread of a warpgroup from here on; every thread of it must call.
+template <int N>
+__device__ __forceinline__ void registers_increase()
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+}
+
+template <int N>
+__device__ __forceinline__ void registers_decrease()
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+}
+
+// Orders earlier accesses to the accumulators before the products that follow.
+__device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+// Ends a group of products.
+__device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+// Waits until at most Groups groups are under way. After 0 the accumulators may be read; naming them here keeps the compiler
+// from reading them earlier.
+template <int Groups, int N>
+__device__ __forceinline__ void wgmma_wait(float (&d)[N])
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Groups) : "memory");
+    if (Groups == 0)
+    {
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            asm volatile("" : "+f"(d[i])::"memory");
+    }
+}
+
+// d[64xN] += a[64x16] b[16xN], bfloat16 from shared memory through matrix descriptors, by the 128 threads
+// of a warpgroup. Operands are K-major (0) or M- and N-major (1). N is 2 times the accumulators of a thread: element i lies in
+// row 16 warp + lane/4 + 8 (i/2%2) and column 8 (i/4) + 2 (lane%4) + i%2.
+#define WGMMA_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define WGMMA_D16(i) WGMMA_D4(i), WGMMA_D4(i + 4), WGMMA_D4(i + 8), WGMMA_D4(i + 12)
+#define WGMMA_D32(i) WGMMA_D16(i), WGMMA_D16(i + 16)
+#define WGMMA_R32 \
+    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15" \
+    ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define WGMMA_R64 WGMMA_R32 \
+    ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
+    ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define WGMMA_R128 WGMMA_R64 \
+    ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
+    ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
+    ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
+    ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define WGMMA(n, registers, a, b, ta, tb)                                                                              \
+    "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers "}, " a ", " b \
+    ", p, 1, 1, " ta ", " tb ";\n}"
+
+template <int TransposeA, int TransposeB>
+__device__ __forceinline__ void wgmma(float (&d)[32], unsigned long long a, unsigned long long b)
+{
+    asm volatile(WGMMA("64", WGMMA_R32, "%32", "%33", "%34", "%35")
+        : WGMMA_D32(0) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+}
+
+template <int TransposeA, int TransposeB>
+__device__ __forceinline__ void wgmma(float (&d)[64], unsigned long long a, unsigned long long b)
+{
+    asm volatile(WGMMA("128", WGMMA_R64, "%64", "%65", "%66", "%67")
+        : WGMMA_D32(0), WGMMA_D32(32) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+}
+
+template <int TransposeA, int TransposeB>
+__device__ __forceinline__ void wgmma(float (&d)[128], unsigned long long a, unsigned long long b)
+{
+    asm volatile(WGMMA("256", WGMMA_R128, "%128", "%129", "%130", "%131")
+        : WGMMA_D32(0), WGMMA_D32(32), WGMMA_D32(64), WGMMA_D32(96)
+        : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+}
+
+#undef WGMMA
+#undef WGMMA_R32
+#undef WGMMA_R64
+#undef WGMMA_R128
+#undef WGMMA_D4
+#undef WGMMA_D16
+#undef WGMMA_D32
+#endif
+
 #endif

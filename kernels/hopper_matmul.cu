@@ -1,0 +1,74 @@
+// C[M,N] = op(A)[M,K] op(B)[K,N] in bfloat16 with float32 sums, then the epilogue of include/output.cuh: wgmma and the tensor
+// copy unit of Hopper (include/hopper.cuh describes blocks, shared memory and barriers).
+//
+// A is [M,K] (n) or [K,M] (t), B is [K,N] (n) or [N,K] (t): kernels hopper_matmul_AB. Tensor maps, innermost first:
+//   K in memory innermost:  {K, rows}, boxes of 64 k and 128 rows of A or TILE_N of B
+//   M or N innermost:       {rows, K}, boxes of 64 rows and 64 k
+// Addresses and leading dimensions are multiples of 16 bytes. C has any alignment.
+// hopper_matmul_nt_gelu: z = v, v = gelu(v); hopper_matmul_nn_gate: v *= gelu'(gate). The others have neither.
+//
+// Grid: as many blocks as multiprocessors, or as pieces of work if fewer. Block: 384 threads, 1 a multiprocessor. Registers: 40
+// of a copying, 232 of a multiplying thread. Shared memory: 193 KB (4, 6 or 8 stages for TILE_N = 256, 128, 64).
+//
+// Versions (not measured yet; predicted share of an H100's dense bfloat16 peak at M = N = K = 8192). A step of 128x256 is 1,024
+// cycles of the tensor cores; its products read 160 KB of shared memory (80 of the 128 bytes a cycle that there are) and its
+// copies write 48 KB; the epilogue, about 2,000 cycles that nothing overlaps, counts most where K is short.
+//   128x256x64  80 %   clocks under this load take 10 % of the sheet's peak
+//   128x128x64  70 %   96 bytes a cycle of shared memory; for grids that 256 leaves uneven
+//   128x64x64   45 %   128 bytes a cycle, the limit; for N up to 64
+#include "hopper_store.cuh"
+
+template <int N, int TransposeA, int TransposeB>
+struct MatrixLoad
+{
+    const TensorMap &a_map, &b_map;
+
+    __device__ __forceinline__ void operator()(const HopperTile& tile, int step, u8* a, u8* b, u64* barrier) const
+    {
+        int k = step * HopperDepth, m = tile.m * HopperRows, n = tile.n * N;
+        if (TransposeA)
+            for (int i = 0; i < HopperRows; i += 64)
+                tensor_load_2d(a + i * HopperLine, &a_map, barrier, m + i, k);
+        else
+            tensor_load_2d(a, &a_map, barrier, k, m);
+        if (TransposeB)
+            for (int i = 0; i < N; i += 64)
+                tensor_load_2d(b + i * HopperLine, &b_map, barrier, n + i, k);
+        else
+            tensor_load_2d(b, &b_map, barrier, k, n);
+    }
+};
+
+template <int N>
+struct MatrixStore
+{
+    const Output& output;
+    int m, n;
+
+    __device__ __forceinline__ void operator()(const float (&d)[N / 2], const HopperTile& tile, int consumer) const
+    {
+        hopper_store<N>(d, output, tile.split, m, consumer, FirstRows{tile.m * HopperRows, m}, FirstColumns{tile.n * N, n});
+    }
+};
+
+// TransposeA, TransposeB: whether M or N is innermost in memory.
+#define HOPPER_MATMUL(name, TransposeA, TransposeB, has_z, has_gate)                                                     \
+    extern "C" __global__ void __launch_bounds__(HopperThreads, 1) name(const __grid_constant__ TensorMap a,              \
+        const __grid_constant__ TensorMap b, const __grid_constant__ HopperWork work, const __grid_constant__ Output output, int m, \
+        int n)                                                                                                            \
+    {                                                                                                                     \
+        Output o = output;                                                                                                \
+        if (!has_z)                                                                                                       \
+            o.z = nullptr;                                                                                                \
+        if (!has_gate)                                                                                                    \
+            o.gate = nullptr;                                                                                             \
+        hopper_product<TILE_N, TransposeA, TransposeB>(                                                                   \
+            work, MatrixLoad<TILE_N, TransposeA, TransposeB>{a, b}, MatrixStore<TILE_N>{o, m, n});                        \
+    }
+
+HOPPER_MATMUL(hopper_matmul_nn, 0, 1, false, false)
+HOPPER_MATMUL(hopper_matmul_nt, 0, 0, false, false)
+HOPPER_MATMUL(hopper_matmul_tn, 1, 1, false, false)
+HOPPER_MATMUL(hopper_matmul_tt, 1, 0, false, false)
+HOPPER_MATMUL(hopper_matmul_nt_gelu, 0, 0, true, false)
+HOPPER_MATMUL(hopper_matmul_nn_gate, 0, 1, false, true)

@@ -1,0 +1,174 @@
+// The matrix core of Hopper (sm_90a): a block is one producer warpgroup, whose first thread copies tiles with the tensor copy
+// unit, and two consumer warpgroups, which multiply them with wgmma. Shared by products (hopper_matmul.cu) and convolutions
+// (hopper_conv.cu), which differ in what they load (a Load) and where results go (Rows and Columns).
+//
+// Tile: C[128 x N] += A[128 x 64] B[64 x N] per step; consumer w has rows 64 w.. of it in 64 x N / 128 registers a thread.
+// Shared memory: a ring of stages, each A (16 KB) and then B (N 128 bytes), all in lines of 128 bytes with the 128-byte
+// swizzle (16-byte chunk c of line l lies at chunk c ^ l % 8):
+//   K-major      line = row of A or column of B, its 64 values of k;      8 lines are 1,024 bytes: the stride of the descriptor
+//   M-/N-major   blocks of 64 rows or columns, 8 KB each; line = one k;   8 lines of k are the stride, a block the leading offset
+// A step of wgmma is 16 deep in k: 32 bytes further inside the lines (K-major) or 16 lines further (M-/N-major).
+// Barriers: full[s] (one arrival and the bytes of the copies), empty[s] (one arrival of each of the 8 consumer warps, after
+// wgmma_wait says that the products which read the stage are done).
+#pragma once
+#include "types.cuh"
+
+constexpr int HopperThreads = 384, HopperRows = 128, HopperDepth = 64, HopperLine = 128, HopperConsumerWarps = 8;
+
+// Stages of the ring: 192 KB of the 227 KB that a block may have.
+template <int N>
+struct HopperRing
+{
+    static constexpr int a_bytes = HopperRows * HopperLine;
+    static constexpr int stage_bytes = a_bytes + N * HopperLine;
+    static constexpr int stages = 192 * 1024 / stage_bytes;
+
+    u8* data;   // 1,024-byte aligned
+    u64* full;  // [stages]
+    u64* empty; // [stages]
+    int stage;
+    u32 phase; // parity of the current round
+
+    __device__ __forceinline__ u8* a() const { return data + stage * stage_bytes; }
+    __device__ __forceinline__ u8* b() const { return a() + a_bytes; }
+
+    __device__ __forceinline__ void advance()
+    {
+        if (++stage == stages)
+        {
+            stage = 0;
+            phase ^= 1;
+        }
+    }
+};
+
+// How the work is cut: tiles of C, and parts of the sum over k ("splits") whose results are added by hopper_reduce.
+struct HopperWork
+{
+    int tiles_m, tiles_n, splits;
+    int steps, steps_per_split; // in units of HopperDepth; no split is empty
+};
+
+// One piece of work.
+struct HopperTile
+{
+    int m, n, split, first, last; // steps first..last-1
+};
+
+// Blocks that run at the same time work on a patch of 16 tiles of M by a few of N, whose operands stay in the second-level cache.
+__device__ __forceinline__ HopperTile hopper_tile(const HopperWork& work, int index)
+{
+    constexpr int group_m = 16;
+    int tiles = work.tiles_m * work.tiles_n;
+    HopperTile tile;
+    tile.split = index / tiles;
+    index -= tile.split * tiles;
+    int per_group = group_m * work.tiles_n;
+    int group = index / per_group, inside = index - group * per_group;
+    int height = min(group_m, work.tiles_m - group * group_m);
+    tile.n = inside / height;
+    tile.m = group * group_m + inside - tile.n * height;
+    tile.first = tile.split * work.steps_per_split;
+    tile.last = min(work.steps, tile.first + work.steps_per_split);
+    return tile;
+}
+
+// A matrix in shared memory as wgmma wants it described: address, offsets in units of 16 bytes, 128-byte swizzle.
+template <int Transposed>
+__device__ __forceinline__ u64 hopper_descriptor(const u8* p)
+{
+    constexpr u64 swizzle_128 = 1, stride = 8 * HopperLine / 16;
+    constexpr u64 leading = Transposed ? HopperDepth * HopperLine / 16 : 1; // not used when K-major
+    return (u64)((shared_address(p) & 0x3ffff) >> 4) | leading << 16 | stride << 32 | swizzle_128 << 62;
+}
+
+// d = the sum of a tile's steps.
+template <int N, int TransposeA, int TransposeB>
+__device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>& ring, int steps, int consumer)
+{
+    constexpr int deeper_a = (TransposeA ? 16 * HopperLine : 32) / 16, deeper_b = (TransposeB ? 16 * HopperLine : 32) / 16;
+    bool leader = threadIdx.x % 32 == 0;
+    int previous = 0;
+    // Written before the first product rather than skipped in it: else ptxas runs the products one after another (C7515).
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i)
+        d[i] = 0.0f;
+    for (int step = 0; step < steps; ++step)
+    {
+        mbarrier_wait(&ring.full[ring.stage], ring.phase);
+        // Rows 64.. of A: 64 lines further (K-major), or the second block (M-major); both are 8 KB.
+        u64 a = hopper_descriptor<TransposeA>(ring.a() + consumer * 64 * HopperLine);
+        u64 b = hopper_descriptor<TransposeB>(ring.b());
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < HopperDepth / 16; ++k)
+            wgmma<TransposeA, TransposeB>(d, a + k * deeper_a, b + k * deeper_b);
+        wgmma_commit();
+        if (step > 0)
+        {
+            wgmma_wait<1>(d); // all but this step's: the previous stage has been read
+            if (leader)
+                mbarrier_arrive(&ring.empty[previous]);
+        }
+        previous = ring.stage;
+        ring.advance();
+    }
+    wgmma_wait<0>(d);
+    if (leader)
+        mbarrier_arrive(&ring.empty[previous]);
+}
+
+// All work of a block. load(tile, step, a, b, barrier) copies a stage; store(d, tile, consumer) takes a consumer's 64 x N sums.
+// A block takes every gridDim.x-th piece of work. Block: HopperThreads; dynamic shared memory: HopperSharedBytes.
+template <int N, int TransposeA, int TransposeB, typename Load, typename Store>
+__device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store)
+{
+    using Ring = HopperRing<N>;
+    SHARED(u64, barriers[2 * Ring::stages]);
+    DYNAMIC_SHARED(u8, memory);
+    Ring ring;
+    ring.data = memory + (1024 - shared_address(memory) % 1024) % 1024;
+    ring.full = barriers;
+    ring.empty = barriers + Ring::stages;
+    ring.stage = 0;
+    ring.phase = 0;
+    if (threadIdx.x == 0)
+    {
+        for (int s = 0; s < Ring::stages; ++s)
+        {
+            mbarrier_init(&ring.full[s], 1);
+            mbarrier_init(&ring.empty[s], HopperConsumerWarps);
+        }
+        mbarrier_init_fence();
+    }
+    __syncthreads();
+
+    int group = threadIdx.x / 128, pieces = work.tiles_m * work.tiles_n * work.splits;
+    if (group == 0)
+    {
+        registers_decrease<40>();
+        if (threadIdx.x == 0)
+            for (int index = blockIdx.x; index < pieces; index += gridDim.x)
+            {
+                HopperTile tile = hopper_tile(work, index);
+                for (int step = tile.first; step < tile.last; ++step)
+                {
+                    mbarrier_wait(&ring.empty[ring.stage], ring.phase ^ 1);
+                    mbarrier_expect(&ring.full[ring.stage], Ring::stage_bytes);
+                    load(tile, step, ring.a(), ring.b(), &ring.full[ring.stage]);
+                    ring.advance();
+                }
+            }
+    }
+    else
+    {
+        registers_increase<232>();
+        for (int index = blockIdx.x; index < pieces; index += gridDim.x)
+        {
+            HopperTile tile = hopper_tile(work, index);
+            float d[N / 2];
+            hopper_multiply<N, TransposeA, TransposeB>(d, ring, tile.last - tile.first, group - 1);
+            store(d, tile, group - 1);
+        }
+    }
+}
