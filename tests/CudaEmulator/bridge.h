@@ -22,6 +22,30 @@ struct Site
     int line;
 };
 
+// A product of 128 threads, d[64, columns] += a[64, 16] b[16, columns]: the accumulators of one of them, and the matrices as
+// their descriptors say.
+struct WarpgroupProduct
+{
+    float* d;
+    int columns;
+    unsigned long long a, b;
+    int transpose_a, transpose_b;
+};
+
+// Instructions of Hopper (hopper.cpp).
+struct HopperServices
+{
+    void (*barrier_init)(void* worker, void* barrier, unsigned int arrivals, Site site);
+    void (*barrier_fence)(void* worker);
+    void (*barrier_arrive)(void* worker, void* barrier, unsigned int bytes, Site site);
+    void (*barrier_wait)(void* worker, void* barrier, unsigned int parity, Site site);
+    void (*tensor_load)(void* worker, void* shared, const void* map, void* barrier, const int* at, int rank, Site site);
+    void (*product_fence)(void* worker);
+    void (*product)(void* worker, const WarpgroupProduct& product, Site site);
+    void (*product_commit)(void* worker);
+    void (*product_wait)(void* worker, int groups, Site site);
+};
+
 // What the library does for a running thread of a kernel. The first argument is always the worker.
 struct Services
 {
@@ -52,6 +76,8 @@ struct Services
 
     // Work of a warp that is the same for every module.
     Execute mma_bf16, mma_tf32, ldmatrix;
+
+    const HopperServices* hopper;
 };
 
 struct Kernel

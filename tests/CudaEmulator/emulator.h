@@ -37,6 +37,7 @@ constexpr int warpSize = 32;
 #include "emulator_math.h"
 #include "emulator_warp.h"
 #include "emulator_ptx.h"
+#include "emulator_hopper.h"
 
 // ---- registration: text appended to the source names every kernel ----
 

@@ -13,6 +13,7 @@ HEADER(header_types, "emulator_types.h");
 HEADER(header_math, "emulator_math.h");
 HEADER(header_warp, "emulator_warp.h");
 HEADER(header_ptx, "emulator_ptx.h");
+HEADER(header_hopper, "emulator_hopper.h");
 HEADER(header_compiler, "nvrtc.cpp"); // how it compiles counts for the version too
 
 namespace emulator
@@ -20,7 +21,8 @@ namespace emulator
 std::vector<HeaderFile> header_files()
 {
     return {{"bridge.h", header_bridge}, {"emulator.h", header_emulator}, {"emulator_types.h", header_types},
-        {"emulator_math.h", header_math}, {"emulator_warp.h", header_warp}, {"emulator_ptx.h", header_ptx}};
+        {"emulator_math.h", header_math}, {"emulator_warp.h", header_warp}, {"emulator_ptx.h", header_ptx},
+        {"emulator_hopper.h", header_hopper}};
 }
 
 uint64_t headers_version()

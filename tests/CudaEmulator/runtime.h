@@ -122,9 +122,6 @@ struct Launch
 // Runs a grid on the workers; an error is reported.
 int run(const Launch& launch);
 
-// Dynamic shared memory's window begins here in the addresses that instructions have.
-constexpr unsigned int dynamic_window = 64 * 1024;
-
 // The execution of warp-wide instructions (ptx.cpp).
 void execute_mma_bf16(void* const* operands, int count);
 void execute_mma_tf32(void* const* operands, int count);

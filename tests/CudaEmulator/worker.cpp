@@ -92,11 +92,11 @@ struct ServiceCalls
         if (!of(w)->is_shared(p, 1))
             of(w)->fail(IllegalAddress, text("%p is no address in shared memory", pointer), site);
         return p >= of(w)->module->shared_begin && p < of(w)->module->shared_end ? (unsigned int)(p - of(w)->module->shared_begin)
-                                                                                  : dynamic_window + (unsigned int)(p - of(w)->dynamic);
+                                                                                  : of(w)->dynamic_window() + (unsigned int)(p - of(w)->dynamic);
     }
     static void* shared_pointer(void* w, unsigned int address, int bytes, Site site)
     {
-        unsigned char* p = address >= dynamic_window ? of(w)->dynamic + (address - dynamic_window) : of(w)->module->shared_begin + address;
+        unsigned char* p = address >= of(w)->dynamic_window() ? of(w)->dynamic + (address - of(w)->dynamic_window()) : of(w)->module->shared_begin + address;
         if (!of(w)->is_shared(p, bytes))
             of(w)->fail(IllegalAddress, text("%d bytes at %u are not within the block's shared memory", bytes, address), site);
         return p;
@@ -108,7 +108,7 @@ Worker::Worker(int number) : number(number), fibers(max_threads), queue(ring)
 {
     services = {this, ServiceCalls::meet_warp, ServiceCalls::meet_many, ServiceCalls::wait_until, ServiceCalls::copy_async,
         ServiceCalls::copy_commit, ServiceCalls::copy_wait, ServiceCalls::shared_address, ServiceCalls::shared_pointer, ServiceCalls::fail,
-        execute_mma_bf16, execute_mma_tf32, execute_ldmatrix};
+        execute_mma_bf16, execute_mma_tf32, execute_ldmatrix, &hopper_services};
 
     // Dynamic shared memory ends at an unreadable page.
     void* map = mmap(nullptr, dynamic_room + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -235,6 +235,7 @@ void Worker::run_thread()
     for (const Copy& copy : self.copies)
         if (copy.valid_bytes > 0)
             fail(LaunchFailed, "the thread ends without having waited for this asynchronous copy", copy.site);
+    HopperCalls::finish_thread(*this);
     self.state = Fiber::Exited;
     ++exited;
 }
@@ -355,6 +356,12 @@ void Worker::meet_many(int key, int count, bool waits, bool strict, void* operan
         suspend();
 }
 
+// Dynamic shared memory begins here in the addresses that instructions have: after the static part and a gap.
+unsigned int Worker::dynamic_window() const
+{
+    return (unsigned int)(module->shared_end - module->shared_begin + 2047) / 1024 * 1024;
+}
+
 bool Worker::is_shared(const void* pointer, size_t bytes) const
 {
     auto p = static_cast<const unsigned char*>(pointer);
@@ -411,6 +418,7 @@ void Worker::reset(const Launch& l, Index3 block, uint64_t seed)
     state = seed * 0x9e3779b97f4a7c15ull + linear(block, l.grid) * 0xbf58476d1ce4e5b9ull + 1;
     memset(warp_arrived, 0, sizeof(warp_arrived));
     meetings.clear();
+    hopper = {};
     free_stacks = stacks;
     int all[max_threads];
     for (int t = 0; t < threads; ++t)
@@ -437,6 +445,9 @@ bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed)
     inside = false;
     if (fault_signal != 0)
         describe_fault();
+    if (const TensorCopy* copy = HopperCalls::unfinished(*this); copy && error == Success)
+        error = LaunchFailed, message = text("kernel %s, block (%u, %u, %u): %s: the block ends before this copy", kernel->name, block.x,
+            block.y, block.z, name(copy->site).c_str());
     for (unsigned char* p = dynamic + dynamic_bytes; error == Success && p < dynamic_end; ++p)
         if (*p != 0xff)
             error = IllegalAddress, message = text("kernel %s, block (%u, %u, %u): bytes after the %zu bytes of dynamic shared memory were "

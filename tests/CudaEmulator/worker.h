@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "hopper.h"
 #include "runtime.h"
 
 namespace emulator
@@ -54,6 +55,7 @@ public:
 
 private:
     friend struct ServiceCalls;
+    friend struct HopperCalls;
     friend void fiber_entry();
 
     [[noreturn]] void fiber();
@@ -78,6 +80,7 @@ private:
     void copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site);
     void copy_wait(int pending);
     bool is_shared(const void* p, size_t bytes) const;
+    unsigned int dynamic_window() const;
 
     const int number;
     Services services;
@@ -106,6 +109,8 @@ private:
     int fault_signal = 0;
     void *fault_address = nullptr, *fault_code = nullptr;
     const Copy* copying = nullptr;
+
+    HopperState hopper;
 };
 
 // The worker of this thread of the operating system.

@@ -1,0 +1,87 @@
+// What a running block has under way of Hopper's instructions.
+#pragma once
+#include <map>
+#include <vector>
+
+#include "runtime.h"
+
+namespace emulator
+{
+struct TensorCopy
+{
+    unsigned int shared; // address as instructions have it
+    const TensorMap* map;
+    int at[5];
+    Site site;
+};
+
+// A barrier in shared memory. Copies are carried out when nothing else keeps the phase from ending.
+struct PhaseBarrier
+{
+    unsigned int arrivals, missing; // of a phase, still to come in this one
+    unsigned int phase;             // phases that have ended
+    bool fenced;                    // known to the copy unit
+    unsigned long long announced, queued; // bytes
+    std::vector<TensorCopy> copies;
+};
+
+// Accumulators of a thread that products under way write: read before the wait, they are NaN.
+struct Accumulators
+{
+    float* d;
+    int count, products; // under way
+    float values[128];
+};
+
+struct ProductThread
+{
+    struct Issue
+    {
+        WarpgroupProduct product;
+        int group;
+        Site site;
+    };
+
+    bool fenced;
+    int group; // products issued now belong to it
+    std::vector<Issue> issues;
+    std::vector<Accumulators> accumulators;
+};
+
+struct HopperState
+{
+    std::map<void*, PhaseBarrier> barriers;
+    std::vector<ProductThread> threads;
+};
+
+class Worker;
+
+// What a module calls, and the end of a thread and of a block.
+struct HopperCalls
+{
+    static void barrier_init(void* worker, void* barrier, unsigned int arrivals, Site site);
+    static void barrier_fence(void* worker);
+    static void barrier_arrive(void* worker, void* barrier, unsigned int bytes, Site site);
+    static void barrier_wait(void* worker, void* barrier, unsigned int parity, Site site);
+    static void tensor_load(void* worker, void* shared, const void* map, void* barrier, const int* at, int rank, Site site);
+    static void product_fence(void* worker);
+    static void product(void* worker, const WarpgroupProduct& product, Site site);
+    static void product_commit(void* worker);
+    static void product_wait(void* worker, int groups, Site site);
+
+    static void finish_thread(Worker& worker);
+
+    // Null if nothing was left under way.
+    static const TensorCopy* unfinished(const Worker& worker);
+
+private:
+    static ProductThread& thread(Worker& worker);
+    static PhaseBarrier& barrier_at(Worker& worker, void* address, Site site);
+    static void end_phase(Worker& worker, PhaseBarrier& barrier);
+    static void carry_out(Worker& worker, const TensorCopy& copy);
+    static void multiply(Worker& worker, void* const* threads, int index);
+    static void execute(void* const* operands, int count);
+};
+
+extern const HopperServices hopper_services;
+} // namespace emulator
