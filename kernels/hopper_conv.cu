@@ -130,8 +130,8 @@ struct ConvWeightLoad
         for (int i = 0; i < N / 64; ++i)
         {
             int block = tile.n * (N / 64) + i, tap = block / in_blocks; // tap 9 and more: not stored
-            tensor_load_4d(b + i * 64 * HopperLine, &x_map, barrier, (block - tap * in_blocks) * 64, x + tap % 3 - 1, y + tap / 3 - 1,
-                image);
+            int channel = (block - tap * in_blocks) * 64;
+            tensor_load_4d(b + i * 64 * HopperLine, &x_map, barrier, channel, x + tap % 3 - 1, y + tap / 3 - 1, image);
         }
     }
 };

@@ -54,8 +54,8 @@ struct MatrixStore
 // TransposeA, TransposeB: whether M or N is innermost in memory.
 #define HOPPER_MATMUL(name, TransposeA, TransposeB, has_z, has_gate)                                                     \
     extern "C" __global__ void __launch_bounds__(HopperThreads, 1) name(const __grid_constant__ TensorMap a,              \
-        const __grid_constant__ TensorMap b, const __grid_constant__ HopperWork work, const __grid_constant__ Output output, int m, \
-        int n)                                                                                                            \
+        const __grid_constant__ TensorMap b, const __grid_constant__ HopperWork work,                                     \
+        const __grid_constant__ Output output, int m, int n)                                                              \
     {                                                                                                                     \
         Output o = output;                                                                                                \
         if (!has_z)                                                                                                       \

@@ -119,7 +119,8 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
 }
 
 // All work of a block. load(tile, step, a, b, barrier) copies a stage; store(d, tile, consumer) takes a consumer's 64 x N sums.
-// A block takes every gridDim.x-th piece of work. Block: HopperThreads; dynamic shared memory: HopperSharedBytes.
+// A block takes every gridDim.x-th piece of work. Block: HopperThreads; dynamic shared memory: 193 KB (the ring, and what
+// brings it to a multiple of 1,024 bytes).
 template <int N, int TransposeA, int TransposeB, typename Load, typename Store>
 __device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store)
 {

@@ -42,7 +42,10 @@ __device__ __forceinline__ void quad_transpose(float (&v)[4])
 }
 
 // Row of a consumer's tile that this thread holds, beside the row 8 further down.
-__device__ __forceinline__ int hopper_row(int consumer) { return consumer * 64 + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4; }
+__device__ __forceinline__ int hopper_row(int consumer)
+{
+    return consumer * 64 + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
+}
 
 // The 8 accumulators of 32 columns of one row: piece p = 2 (columns / 32) + (row 8 further down).
 template <int P, int A>
@@ -72,9 +75,9 @@ __device__ __forceinline__ void hopper_store(
         float even[4], odd[4];
         switch (piece)
         {
-#define TAKE(p)                            \
-    case p:                                \
-        hopper_take<p>(d, even, odd);      \
+#define TAKE(p)                       \
+    case p:                           \
+        hopper_take<p>(d, even, odd); \
         break;
             TAKE(1) TAKE(2) TAKE(3) TAKE(4) TAKE(5) TAKE(6) TAKE(7)
             TAKE(8) TAKE(9) TAKE(10) TAKE(11) TAKE(12) TAKE(13) TAKE(14) TAKE(15)
@@ -92,7 +95,7 @@ __device__ __forceinline__ void hopper_store(
         if (row < 0 || count <= 0)
             continue;
         if (o.partial != nullptr)
-            write_values(o.partial + ((i64)split * rows_total + row) * o.columns + column, count, count == 8, v);
+            write_values(o.partial + ((i64)split * rows_total + row) * o.columns + column, 8, true, v);
         else
             finish<bf16>(o, row * o.ldc + column, column, count, v);
     }

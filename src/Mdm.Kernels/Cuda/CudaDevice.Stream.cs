@@ -71,6 +71,14 @@ public sealed unsafe partial class CudaDevice
         }
     }
 
+    /// <summary>Compiles and loads a kernel ahead of its first launch.</summary>
+    /// <exception cref="MdmException">Its source has errors.</exception>
+    internal void Prepare(in KernelId kernel)
+    {
+        MakeCurrent();
+        _ = loader[kernel];
+    }
+
     /// <summary>Queues the filling of memory with a byte.</summary>
     internal void Fill(nint address, long bytes, byte value)
     {

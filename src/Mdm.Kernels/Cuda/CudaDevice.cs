@@ -165,10 +165,10 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value && value != "0";
 }
 
-/// <summary>Device memory that goes back to the pool at the end of a using block.</summary>
+/// <summary>Device memory that goes back to the pool at the end of a using block. The default one is none.</summary>
 internal readonly struct Scratch : IDisposable
 {
-    private readonly CudaDevice _device;
+    private readonly CudaDevice? _device;
     private readonly long _bytes;
     private readonly nint _address;
 
@@ -176,5 +176,5 @@ internal readonly struct Scratch : IDisposable
 
     public Ptr As(DType type) => new(_address, type);
 
-    public void Dispose() => _device.Free(_address, _bytes);
+    public void Dispose() => _device?.Free(_address, _bytes);
 }

@@ -1,0 +1,88 @@
+using Mdm.Kernels.Cuda.Native;
+
+namespace Mdm.Kernels.Cuda.Products;
+
+/// <summary>Whether the matrix core of Hopper (hopper_matmul.cu, hopper_conv.cu) serves a product or a convolution. It needs
+/// capability 90, a driver and an NVRTC of CUDA 12, bfloat16, and addresses and strides that are multiples of 16 bytes;
+/// <c>MDM_HOPPER=0</c> turns it off. What it does not serve, the portable kernels do.</summary>
+internal sealed class Hopper
+{
+    /// <summary>Dynamic shared memory: the ring of stages, and what brings it to a multiple of 1,024 bytes.</summary>
+    public const int SharedBytes = (192 * 1024) + 1024;
+
+    /// <summary>Threads of a block: a warpgroup that copies and two that multiply.</summary>
+    public const int Threads = 384;
+
+    private const string MatMulFile = "hopper_matmul.cu";
+    private const string ConvFile = "hopper_conv.cu";
+    private static readonly int[] s_tiles = [64, 128, 256];
+    private readonly CudaDevice device;
+    private readonly bool?[] compiled = new bool?[2 * s_tiles.Length];
+    private bool enabled;
+
+    public unsafe Hopper(CudaDevice device)
+    {
+        this.device = device;
+        enabled = device.Properties.HopperInstructions && device.Driver.TensorMapEncodeTiled != null
+            && Environment.GetEnvironmentVariable("MDM_HOPPER") != "0";
+        Maps = new TensorMaps(device.Driver);
+    }
+
+    /// <summary>Every compilation of the two files.</summary>
+    public static IEnumerable<KernelModule> Modules => s_tiles.SelectMany(n => new[] { MatMul(n), Conv(n) });
+
+    /// <summary>Tensor maps of what it multiplies.</summary>
+    public TensorMaps Maps { get; }
+
+    public static KernelModule MatMul(int tileN) => Module(MatMulFile, tileN);
+
+    public static KernelModule Conv(int tileN) => Module(ConvFile, tileN);
+
+    /// <summary>Whether it serves a product.</summary>
+    public bool Handles(in MatMulShape shape, Ptr a, Ptr b, in ProductOutput output) =>
+        enabled && a.Type == DType.BFloat16 && shape.M > 0 && shape.N > 0 && shape.K > 0
+        && ((a.Address | b.Address) & 15) == 0 && shape.LdA % 8 == 0 && shape.LdB % 8 == 0
+        && (output.Z == 0 || (!shape.TransposeA && shape.TransposeB)) && (output.Gate == 0 || (!shape.TransposeA && !shape.TransposeB));
+
+    /// <summary>Whether it serves a convolution with these operands; <paramref name="channels"/> are those of its tensor maps.</summary>
+    public bool Handles(in ConvShape shape, Ptr a, Ptr b, params ReadOnlySpan<int> channels)
+    {
+        if (!enabled || a.Type != DType.BFloat16 || shape.Stride != 1 || shape.Upsample || ((a.Address | b.Address) & 15) != 0
+            || shape.Batch == 0 || shape.Height == 0 || shape.Width == 0 || shape.InChannels == 0 || shape.OutChannels == 0)
+            return false;
+        foreach (int c in channels)
+        {
+            if (c % 8 != 0)
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether a module is there to be launched. It is compiled now if this is its first use; if that fails, there is
+    /// one warning, and from then on the portable kernels serve everything.</summary>
+    public bool Ready(KernelModule module, int tileN, string kernel)
+    {
+        int index = Array.IndexOf(s_tiles, tileN) + (module.File == ConvFile ? s_tiles.Length : 0);
+        if (compiled[index] is { } known)
+            return known;
+        try
+        {
+            device.Prepare(new KernelId(module, kernel));
+            compiled[index] = true;
+            return true;
+        }
+        catch (Exception problem) when (problem is MdmException or CudaException)
+        {
+            string reason = problem.Message.ReplaceLineEndings("\n").Split('\n') is var lines && lines.Length > 1
+                ? $"{lines[0]} {lines[1].Trim()}"
+                : problem.Message;
+            Console.Error.WriteLine($"warning: {device.Name}: no wgmma kernels, slower ones are used: {reason}");
+            enabled = false;
+            Array.Fill(compiled, false);
+            return false;
+        }
+    }
+
+    private static KernelModule Module(string file, int tileN) => new(file, $"TILE_N={tileN}", 90);
+}
