@@ -59,6 +59,8 @@ const Settings& settings() { return current(); }
 
 void set_order(const char* order) { set_order(current(), order); }
 
+void set_capability(int capability) { current().capability = capability; }
+
 int shared_limit()
 {
     int capability = settings().capability;

@@ -54,6 +54,15 @@ EXPORT mdmEmulatorSetOrder(const char* order)
     return error;
 }
 
+// As MDM_EMULATOR_CAPABILITY, as 10 major + minor; for devices and modules from now on.
+EXPORT mdmEmulatorSetCapability(int capability)
+{
+    LOCK;
+    int error = finish_all();
+    set_capability(capability);
+    return error;
+}
+
 // Lets the context live on after an error, which no GPU does: for tests that plant errors.
 EXPORT mdmEmulatorForgetError()
 {

@@ -48,6 +48,7 @@ struct Settings
 };
 
 const Settings& settings();
+void set_capability(int capability);
 void set_order(const char* order);
 
 // Largest dynamic shared memory of a block, bytes.

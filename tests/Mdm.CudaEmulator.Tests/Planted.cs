@@ -50,6 +50,10 @@ internal sealed unsafe class Planted : IDisposable
             ((delegate* unmanaged<byte*, int>)Symbol("mdmEmulatorSetOrder"))(text);
     }
 
+    /// <summary>Compute capability, as 10·major + minor, of devices that are opened from now on.</summary>
+    public static void SetCapability(int capability) =>
+        ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
+
     /// <summary>Launches a kernel without waiting for it.</summary>
     /// <returns>CUresult.</returns>
     public int Queue(string kernel, Dim3 grid, Dim3 block, int shared, params ReadOnlySpan<Arg> arguments)

@@ -19,6 +19,8 @@ internal sealed partial class CudaKernels
             OutWidth = shape.OutWidth,
         };
         ProductOutput output = ProductOutput.Of(x.Type, outputs, outputs, new Target(y, false), bias, residual);
+        if (HopperConvolve(shape, x, w, false, output))
+            return;
         if (!shape.Upsample)
         {
             arguments.WeightRow = 9 * inputs;
@@ -56,6 +58,8 @@ internal sealed partial class CudaKernels
             OutWidth = shape.Width,
         };
         ProductOutput output = ProductOutput.Of(dy.Type, inputs, inputs, dx, default, default);
+        if (HopperConvolve(shape, dy, w, true, output))
+            return;
         if (shape.Upsample)
         {
             using Scratch sums = SumWeights("conv_weights_data", w, shape);
@@ -104,7 +108,8 @@ internal sealed partial class CudaKernels
         (taps.K, taps.M) = (taps.M, outputs);
         arguments.Taps[0] = taps;
         ProductOutput output = ProductOutput.Of(x.Type, arguments.N, arguments.N, dw, default, default);
-        Convolve("conv_weight", dy, x, 1, arguments, output);
+        if (!HopperConvolveWeight(shape, x, dy, output))
+            Convolve("conv_weight", dy, x, 1, arguments, output);
     }
 
     /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the

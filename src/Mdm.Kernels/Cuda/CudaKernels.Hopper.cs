@@ -7,11 +7,12 @@ internal sealed partial class CudaKernels
     private readonly Hopper hopper = new(device);
 
     /// <summary>A product on Hopper's matrix core; false: it is not one for it.</summary>
-    private bool HopperProduct(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
+    internal bool HopperProduct(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
     {
         if (!hopper.Handles(shape, a, b, output))
             return false;
-        HopperPlan plan = Plan(Blocks(shape.M, HopperPlan.Rows), Blocks(shape.N, 64), Blocks(shape.K, HopperPlan.Depth), shape.M, output);
+        (int tilesM, int blocksN) = (Blocks(shape.M, HopperPlan.Rows), Blocks(shape.N, 64));
+        HopperPlan plan = Plan(tilesM, blocksN, Blocks(shape.K, HopperPlan.Depth), shape.M, output);
         string kernel = (shape.TransposeA, shape.TransposeB) switch
         {
             (false, false) => output.Gate != 0 ? "hopper_matmul_nn_gate" : "hopper_matmul_nn",
@@ -37,7 +38,7 @@ internal sealed partial class CudaKernels
     }
 
     /// <summary>y = conv(x, w), or, with <paramref name="transposed"/>, dx from dy and w, on Hopper's matrix core.</summary>
-    private bool HopperConvolve(in ConvShape shape, Ptr image, Ptr w, bool transposed, ProductOutput output)
+    internal bool HopperConvolve(in ConvShape shape, Ptr image, Ptr w, bool transposed, ProductOutput output)
     {
         (int inner, int n) = transposed ? (shape.OutChannels, shape.InChannels) : (shape.InChannels, shape.OutChannels);
         if (!hopper.Handles(shape, image, w, shape.InChannels, inner))
@@ -61,7 +62,7 @@ internal sealed partial class CudaKernels
     }
 
     /// <summary>dw from x and dy on Hopper's matrix core.</summary>
-    private bool HopperConvolveWeight(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output)
+    internal bool HopperConvolveWeight(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output)
     {
         if (!hopper.Handles(shape, x, dy, shape.InChannels, shape.OutChannels))
             return false;

@@ -5,7 +5,7 @@ namespace Mdm.Kernels.Cuda;
 internal sealed partial class CudaKernels
 {
     private static KernelModule[] MatrixModules =>
-        [.. ProductTile.All.Select(t => t.MatMul), .. KernelModule.BothTypes("splitk.cu")];
+        [.. ProductTile.All.Select(t => t.MatMul), .. KernelModule.BothTypes("splitk.cu"), .. Hopper.Modules];
 
     public void MatMul(in MatMulShape shape, Ptr a, Ptr b, Target c, Ptr bias, Ptr residual)
     {
@@ -16,7 +16,7 @@ internal sealed partial class CudaKernels
     /// <summary>Every matrix product passes here.</summary>
     private void Product(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
     {
-        if (shape.M == 0 || shape.N == 0)
+        if (shape.M == 0 || shape.N == 0 || HopperProduct(shape, a, b, output))
             return;
         int size = a.Type.Size();
         bool aligned = ((a.Address | b.Address | (nint)shape.LdA * size | (nint)shape.LdB * size) & 15) == 0;

@@ -42,9 +42,14 @@ internal sealed class Hopper
     public bool Handles(in MatMulShape shape, Ptr a, Ptr b, in ProductOutput output) =>
         enabled && a.Type == DType.BFloat16 && shape.M > 0 && shape.N > 0 && shape.K > 0
         && ((a.Address | b.Address) & 15) == 0 && shape.LdA % 8 == 0 && shape.LdB % 8 == 0
-        && (output.Z == 0 || (!shape.TransposeA && shape.TransposeB)) && (output.Gate == 0 || (!shape.TransposeA && !shape.TransposeB));
+        && (output.Z == 0 || (!shape.TransposeA && shape.TransposeB))
+        && (output.Gate == 0 || (!shape.TransposeA && !shape.TransposeB));
 
-    /// <summary>Whether it serves a convolution with these operands; <paramref name="channels"/> are those of its tensor maps.</summary>
+    /// <summary>Whether it serves a convolution with these operands.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="a">An image, or the weights.</param>
+    /// <param name="b">The other operand.</param>
+    /// <param name="channels">Those that are innermost in the operands.</param>
     public bool Handles(in ConvShape shape, Ptr a, Ptr b, params ReadOnlySpan<int> channels)
     {
         if (!enabled || a.Type != DType.BFloat16 || shape.Stride != 1 || shape.Upsample || ((a.Address | b.Address) & 15) != 0

@@ -55,7 +55,7 @@ internal readonly record struct HopperPlan(int TileN, HopperWork Work)
                 long waves = (work.Pieces + multiprocessors - 1) / multiprocessors;
                 double cycles = waves * ((double)perSplit * cyclesPerStep + PieceCycles + PieceCyclesPer64 * (tileN / 64));
                 if (splits > 1)
-                    cycles += 2.0 * work.Pieces * Rows * tileN * sizeof(float) / multiprocessors / PartialBytesPerCycle + PieceCycles;
+                    cycles += (2.0 * work.Pieces * Rows * tileN * sizeof(float) / multiprocessors / PartialBytesPerCycle) + PieceCycles;
                 if (cycles < least || Forced is not null) // the most that are wanted
                     (least, best) = (cycles, new HopperPlan(tileN, work));
             }
