@@ -2,6 +2,7 @@ using Mdm.Kernels;
 using Mdm.Model.Networks;
 using Mdm.Tensors;
 using Mdm.Tensors.Modules;
+using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Profiling;
 
@@ -44,8 +45,8 @@ internal static class SyntheticData
         foreach (Parameter p in store.Parameters.Where(p => p.Initialisation == Initialisation.Zeros))
         {
             using Tensor uniform = random.Uniform(store.Device, p.Shape), ones = Tensor.Full(store.Device, p.Shape, 1);
-            store.Device.Kernels.LinearCombination(
-                p.Shape.Count, 0.1f, uniform.Ptr, -0.05f, ones.Ptr, new Target(p.Value.Ptr, false));
+            using Tensor value = Op.Combine(0.1f, uniform, -0.05f, ones);
+            ParameterStore.Set(p, value);
         }
     }
 }

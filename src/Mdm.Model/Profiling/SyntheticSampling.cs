@@ -22,7 +22,7 @@ public sealed class SyntheticSampling : IDisposable
     public SyntheticSampling(ProgramConfig config, int textWidth, IDevice device, int tokens, int batch, int size)
     {
         Network = NetworkBuilder.Build(config.UnetConfig, textWidth);
-        Network.Store.Place(device, training: false);
+        Network.Store.Place(device, training: false, computeType: Devices.ComputeType(device, config.Fp16));
         SyntheticData.FillZeros(Network.Store);
         _text = SyntheticData.Text(device, batch, tokens, textWidth);
         _negative = SyntheticData.Text(device, batch, tokens, textWidth);

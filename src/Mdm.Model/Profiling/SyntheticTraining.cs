@@ -25,7 +25,7 @@ public sealed class SyntheticTraining : IDisposable
         _config = config;
         Network = NetworkBuilder.Build(config.UnetConfig, textWidth);
         Network.GradientCheckpointing = config.GradientCheckpointing;
-        Network.Store.Place(device, training: true);
+        Network.Store.Place(device, training: true, computeType: Devices.ComputeType(device, config.Fp16));
         SyntheticData.FillZeros(Network.Store);
         Process = new DiffusionProcess(config.DiffusionConfig, Network.NestRatios);
         _loss = new DiffusionLoss(Process);

@@ -152,8 +152,12 @@ public sealed class ParameterStore : IDisposable
     }
 
     /// <summary>Replaces a parameter's numbers in every type that it has.</summary>
-    private static void Set(Parameter parameter, Tensor value)
+    /// <param name="parameter">Which.</param>
+    /// <param name="value">Float32, in the shape in memory.</param>
+    public static void Set(Parameter parameter, Tensor value)
     {
+        if (value.Type != DType.Float32 || value.Count != parameter.Shape.Count)
+            throw new ArgumentException($"{parameter.Name}: {value}, expected {DType.Float32}{parameter.Shape}");
         IKernels k = value.Kernels;
         k.Cast(value.Count, value.Ptr, parameter.Value.Ptr);
         if (parameter.Copy is { } copy)

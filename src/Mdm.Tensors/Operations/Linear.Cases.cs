@@ -54,14 +54,14 @@ internal static class LinearCases
         foreach ((int rows, int first, int second, int outs) in sizes)
         {
             CaseInput x = Variable("x", new(rows, first)), skip = Variable("skip", new(rows, second));
-            CaseInput w = Variable("w", new(outs, first + second)), b = Variable("b", new(outs));
+            CaseInput w = Matrix("w", new(outs, first + second)), b = Vector("b", new(outs));
             yield return OperationCase.Of("LinearJoined", $"{rows} rows, {first} and {second} to {outs}", [x, skip, w, b],
                 t => Op.LinearJoined(t[0], t[1], t[2], t[3]), t => Reference(
                     NormalizationCases.Join(t[0], t[1], first, second), t[2], t[3], null, first + second, outs));
         }
 
         CaseInput image = Variable("x", new(2, 3, 5, 6)), other = Variable("skip", new(2, 3, 5, 2));
-        yield return OperationCase.Of("LinearJoined", "no bias, images", [image, other, Variable("w", new(7, 8))],
+        yield return OperationCase.Of("LinearJoined", "no bias, images", [image, other, Matrix("w", new(7, 8))],
             t => Op.LinearJoined(t[0], t[1], t[2]),
             t => Reference(NormalizationCases.Join(t[0], t[1], 6, 2), t[2], null, null, 8, 7));
         yield return OperationCase.Refused("LinearJoined", "weight of another width", [image, other, Variable("w", new(7, 6))],

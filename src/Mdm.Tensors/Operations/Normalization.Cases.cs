@@ -6,7 +6,8 @@ namespace Mdm.Tensors.Operations;
 
 internal static class NormalizationCases
 {
-    public static IEnumerable<OperationCase> All() => [.. GroupNorm(), .. GroupNormJoined(), .. LayerNorm(), .. RmsNorm(), .. StdNormalize()];
+    public static IEnumerable<OperationCase> All() =>
+        [.. GroupNorm(), .. GroupNormJoined(), .. LayerNorm(), .. RmsNorm(), .. StdNormalize()];
 
     private static IEnumerable<OperationCase> GroupNorm()
     {
@@ -71,7 +72,7 @@ internal static class NormalizationCases
         {
             int batch = shape[0], first = shape[-1], channels = first + second;
             CaseInput x = Variable("x", shape, -2, 3), skip = Variable("skip", shape.With(-1, second), -1, 5);
-            CaseInput gamma = Variable("gamma", new(channels), 0.5, 1.5), beta = Variable("beta", new(channels));
+            CaseInput gamma = Vector("gamma", new(channels), 0.5, 1.5), beta = Vector("beta", new(channels));
             CaseInput modulation = Variable("scaleShift", new(batch, 2 * channels));
             string name = $"{what}, {shape} and {second} channels, {groups} groups";
             yield return OperationCase.Of("GroupNorm", name, [x, skip, gamma, beta],
@@ -82,7 +83,7 @@ internal static class NormalizationCases
                     shape.With(-1, channels), groups, Join(t[0], t[1], first, second), t[2], t[3], t[4], false));
         }
 
-        CaseInput both = Variable("x", new(2, 3, 3, 4)), eight = Variable("gamma", new(8));
+        CaseInput both = Variable("x", new(2, 3, 3, 4)), eight = Vector("gamma", new(8));
         yield return OperationCase.Of("GroupNorm", "a tensor joined to itself", [both, eight],
             t => Op.GroupNorm(t[0], t[1], t[1], 2, skip: t[0]),
             t => GroupReference(new(2, 3, 3, 8), 2, Join(t[0], t[0], 4, 4), t[1], t[1], null, false));

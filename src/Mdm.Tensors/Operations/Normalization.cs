@@ -49,6 +49,7 @@ public static partial class Op
             throw new ArgumentException(
                 $"{operation}: the shapes {x.Shape} and {skip.Shape} of what is joined should differ in the last size only");
         RequireSameType(operation, x, skip);
+        RequireSameType(operation, x, skip);
         return skip.Shape[-1];
     }
 
