@@ -31,6 +31,16 @@ public interface IDevice : IDisposable
 
     void Synchronize();
 
+    /// <summary>Whether <see cref="Capture"/> can be used here.</summary>
+    bool CanCapture => false;
+
+    /// <summary>Records the work that an action queues, without doing it: <see cref="ICapturedWork.Replay"/> does it, as often as
+    /// wanted. The action should have run before, so that everything is compiled and measured. It must not upload, download or
+    /// wait: that throws <see cref="InvalidOperationException"/>. Memory that it frees is used again inside the work only. Other
+    /// threads that use the device wait for the end of the recording.</summary>
+    /// <exception cref="InvalidOperationException"><see cref="CanCapture"/> is false, or a capture is under way.</exception>
+    ICapturedWork Capture(Action work) => throw new InvalidOperationException($"{Name}: work cannot be captured here");
+
     /// <summary>A mark in the order of the device's work, for <see cref="Seconds"/>; queued like a kernel, waits for
     /// nothing.</summary>
     long Mark() => Stopwatch.GetTimestamp();

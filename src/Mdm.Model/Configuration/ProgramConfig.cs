@@ -31,6 +31,9 @@ public sealed class ProgramConfig
     [Setting("bfloat16 arithmetic with float32 master weights")]
     public bool Fp16 { get; set; }
 
+    [Setting("Records training and sampling steps and replays them, where the device can")]
+    public bool UseGraphs { get; set; } = true;
+
     [Setting("Folder for checkpoints and logs", Placeholder = "DIR")]
     public string OutputDir { get; set; } = "";
 

@@ -25,11 +25,23 @@ public sealed record LossResult(Tensor Loss, Tensor PerSample, IReadOnlyList<Lev
 /// </summary>
 public sealed class DiffusionLoss
 {
+    // Rows of the numbers: the time, the weight, and two coefficients for each form of each level.
+    private const int TimeRow = 0, WeightRow = 1, FirstForm = 2, Forms = 3;
+
     private readonly DiffusionProcess _process;
     private readonly Parameterization _compared;
     private readonly float[] _vdmWeights;
     private readonly double[] _levelWeights;
     private readonly double[] _shares;
+
+    /// <summary>Linear forms of two images: x_t of image and noise, the prediction as it is compared of the output and x_t, the
+    /// velocity of image and noise.</summary>
+    private enum Form
+    {
+        Noisy,
+        Prediction,
+        Velocity,
+    }
 
     /// <exception cref="MdmException">The settings do not fit the process's number of resolutions.</exception>
     public DiffusionLoss(DiffusionProcess process)
@@ -49,37 +61,61 @@ public sealed class DiffusionLoss
 
     /// <summary>The loss with times and noise drawn from a stream.</summary>
     public LossResult Compute(DenoisingNetwork network, Tensor images, TextFeatures? text,
-        IReadOnlyDictionary<string, Tensor> micros, RandomStream random)
+        IReadOnlyDictionary<string, Tensor> micros, RandomStream random) =>
+        Compute(network, Prepare(images, text, micros, random));
+
+    /// <summary>The loss at given times with given noise.</summary>
+    public LossResult Compute(DenoisingNetwork network, Tensor images, TextFeatures? text,
+        IReadOnlyDictionary<string, Tensor> micros, int[] times, INoiseSource noise) =>
+        Compute(network, Prepare(images, text, micros, times, noise));
+
+    /// <summary>Draws times and noise from a stream.</summary>
+    public LossInputs Prepare(
+        Tensor images, TextFeatures? text, IReadOnlyDictionary<string, Tensor> micros, RandomStream random)
     {
         int[] times = random.Integers(images.Shape[0], _process.Schedule.Steps);
-        return Compute(network, images, text, micros, times, new StreamNoise(random));
+        return Prepare(images, text, micros, times, new StreamNoise(random));
     }
 
-    /// <summary>The loss. Call it within a scope, which then owns the result.</summary>
-    /// <param name="network">Plain or nested.</param>
+    /// <summary>Draws the noise and makes the numbers that depend on the times. Call it within a scope, which then owns
+    /// them.</summary>
     /// <param name="images">[B,H,W,C] in [-1,1], the highest resolution; the others are averaged from it.</param>
     /// <param name="text">Null for an unconditional network.</param>
     /// <param name="micros">Micro-conditions by name, [B] each.</param>
     /// <param name="times">0..T-1 for every sample: the network is told t, the noise is that of t+1.</param>
-    /// <param name="noise">Draws one picture per resolution, highest first.</param>
-    public LossResult Compute(DenoisingNetwork network, Tensor images, TextFeatures? text,
-        IReadOnlyDictionary<string, Tensor> micros, int[] times, INoiseSource noise)
+    /// <param name="noise">Draws one picture per resolution, highest first, for the whole batch, so that mixed_ratio does not
+    /// change what the others draw.</param>
+    public LossInputs Prepare(
+        Tensor images, TextFeatures? text, IReadOnlyDictionary<string, Tensor> micros, int[] times, INoiseSource noise)
     {
         int batch = images.Shape[0];
-        NoisyLevel[] levels = AddNoise(images, times, noise);
+        if (times.Length != batch)
+            throw new ArgumentException($"{times.Length} times for {batch} images");
+        Shape[] shapes = _process.LevelShapes(batch, images.Shape[1], images.Shape[2], images.Shape[3]);
+        Tensor[] drawn = Array.ConvertAll(shapes, shape => noise.Draw(images.Device, shape));
+        return new LossInputs(images, Numbers(times).On(images.Device), drawn, new Conditioning(text, micros));
+    }
+
+    /// <summary>The loss, by device work alone. Call it within a scope, which then owns the result.</summary>
+    public LossResult Compute(DenoisingNetwork network, LossInputs inputs)
+    {
+        int batch = inputs.Images.Shape[0];
+        NoisyLevel[] levels = AddNoise(inputs);
         var input = new NetworkInput(levels.Select(level => level.Noisy).ToArray(),
-            Tensor.From(images.Device, Array.ConvertAll(times, t => (float)t), new Shape(batch)), text, micros);
+            SampleNumbers.Row(inputs.Numbers, TimeRow, batch), inputs.Conditioning.Text, inputs.Conditioning.Micros);
         IReadOnlyList<Tensor> outputs = _process.Predict(network, input);
 
         var results = new LevelLoss[levels.Length];
         Tensor? total = null;
         for (int k = 0; k < levels.Length; k++)
         {
-            (Tensor image, Tensor epsilon, Tensor noisy, float[] gammas) = levels[k];
-            Tensor prediction = Prediction.Convert(outputs[k], noisy, _process.Predicted, _compared, gammas);
+            (Tensor image, Tensor epsilon, Tensor noisy) = levels[k];
+            Tensor prediction = _process.Predicted == _compared
+                ? outputs[k]
+                : Mixed(inputs.Numbers, k, Form.Prediction, outputs[k], noisy);
             Tensor target = _compared == Parameterization.Noise
                 ? epsilon
-                : Prediction.Velocity(image, epsilon, gammas, _process.Levels[k].TargetScale);
+                : Mixed(inputs.Numbers, k, Form.Velocity, image, epsilon);
             results[k] = new LevelLoss(noisy, outputs[k], prediction, target);
             if (_levelWeights[k] == 0)
                 continue;
@@ -89,30 +125,57 @@ public sealed class DiffusionLoss
             total = total == null ? weighted : Op.Add(total, weighted);
         }
 
-        return new LossResult(Average(total!, times), total!, results);
+        Tensor loss = _vdmWeights.Length == 0
+            ? Op.Mean(total!)
+            : Op.Sum(Op.PerSample(SampleNumbers.Row(inputs.Numbers, WeightRow, batch), total!));
+        return new LossResult(loss, total!, results);
     }
 
-    private sealed record NoisyLevel(Tensor Image, Tensor Epsilon, Tensor Noisy, float[] Gammas);
-
-    private NoisyLevel[] AddNoise(Tensor images, int[] times, INoiseSource noise)
+    private SampleNumbers Numbers(int[] times)
     {
-        int batch = images.Shape[0];
-        if (times.Length != batch)
-            throw new ArgumentException($"{times.Length} times for {batch} images");
-        Shape[] shapes = _process.LevelShapes(batch, images.Shape[1], images.Shape[2], images.Shape[3]);
-        var levels = new NoisyLevel[shapes.Length];
-        Tensor image = images;
+        var numbers = new SampleNumbers(times.Length);
+        numbers.Add(i => times[i]);
+        float[] weights = _vdmWeights.Length == 0 ? [] : Array.ConvertAll(times, t => _vdmWeights[t + 1]);
+        double sum = weights.Sum(w => (double)w);
+        numbers.Add(i => weights.Length == 0 ? 1 : weights[i] / sum);
+        foreach (DiffusionLevel level in _process.Levels)
+        {
+            double Gamma(int i) => level.Schedule[times[i] + 1];
+            Mixture Noisy(int i) => Mixture.Noisy(Gamma(i), level.ImageScale);
+            Mixture Velocity(int i) => Mixture.Velocity(Gamma(i), level.TargetScale);
+            Conversion Prediction(int i) => Conversion.Of(_process.Predicted, _compared, Gamma(i));
+            numbers.Add(i => Noisy(i).Image);
+            numbers.Add(i => Noisy(i).Noise);
+            numbers.Add(i => Prediction(i).Output);
+            numbers.Add(i => Prediction(i).Noisy);
+            numbers.Add(i => Velocity(i).Image);
+            numbers.Add(i => Velocity(i).Noise);
+        }
+
+        return numbers;
+    }
+
+    /// <summary>first·x + second·y with a form's coefficients, for as many samples as x has.</summary>
+    private static Tensor Mixed(Tensor numbers, int level, Form form, Tensor x, Tensor y)
+    {
+        int row = FirstForm + 2 * (Forms * level + (int)form), samples = x.Shape[0];
+        return Op.PerSample(SampleNumbers.Row(numbers, row, samples), x, SampleNumbers.Row(numbers, row + 1, samples), y);
+    }
+
+    private sealed record NoisyLevel(Tensor Image, Tensor Epsilon, Tensor Noisy);
+
+    private NoisyLevel[] AddNoise(LossInputs inputs)
+    {
+        var levels = new NoisyLevel[inputs.Noise.Count];
+        Tensor image = inputs.Images;
         for (int k = 0; k < levels.Length; k++)
         {
+            Tensor epsilon = inputs.Noise[k];
             if (k > 0)
-                image = Op.AveragePool(image, shapes[k - 1][1] / shapes[k][1]);
-            // Noise is drawn for the whole batch, so that mixed_ratio does not change what the others draw.
-            Tensor epsilon = noise.Draw(images.Device, shapes[k]);
-            int count = SamplesOf(k, batch);
-            float[] gammas = times.Take(count).Select(t => _process.Levels[k].Schedule[t + 1]).ToArray();
+                image = Op.AveragePool(image, image.Shape[1] / epsilon.Shape[1]);
+            int count = SamplesOf(k, image.Shape[0]);
             Tensor shown = Op.BatchSlice(image, 0, count), added = Op.BatchSlice(epsilon, 0, count);
-            Tensor noisy = Prediction.AddNoise(shown, added, gammas, _process.Levels[k].ImageScale);
-            levels[k] = new NoisyLevel(shown, added, noisy, gammas);
+            levels[k] = new NoisyLevel(shown, added, Mixed(inputs.Numbers, k, Form.Noisy, shown, added));
         }
 
         return levels;
@@ -129,16 +192,6 @@ public sealed class DiffusionLoss
         }
 
         return count;
-    }
-
-    private Tensor Average(Tensor losses, int[] times)
-    {
-        if (_vdmWeights.Length == 0)
-            return Op.Mean(losses);
-        float[] weights = Array.ConvertAll(times, t => _vdmWeights[t + 1]);
-        double sum = weights.Sum(w => (double)w);
-        float[] normalised = Array.ConvertAll(weights, w => (float)(w / sum));
-        return Op.Sum(Op.PerSample(Tensor.From(losses.Device, normalised, losses.Shape), losses));
     }
 
     private static double[] Entries(string setting, double[]? values, int levels)

@@ -1,6 +1,4 @@
 using Mdm.Model.Configuration;
-using Mdm.Tensors;
-using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Diffusion;
 
@@ -39,57 +37,21 @@ public readonly record struct Conversion(double Output, double Noisy)
     }
 }
 
-/// <summary>Conversions between what networks predict, for whole batches with a γ per sample.</summary>
-public static class Prediction
+/// <summary>A linear form Image·x + Noise·ε.</summary>
+public readonly record struct Mixture(double Image, double Noise)
 {
-    /// <summary>What a configured prediction type stands for.</summary>
-    public static Parameterization ToParameterization(this PredictionType type) =>
-        type == PredictionType.VPrediction ? Parameterization.Velocity : Parameterization.Noise;
-
-    /// <summary>Turns predictions of one kind into another.</summary>
-    /// <param name="output">What the network said, [B,H,W,C].</param>
-    /// <param name="noisy">x_t, likewise.</param>
-    /// <param name="from">What <paramref name="output"/> is.</param>
-    /// <param name="to">What is wanted.</param>
-    /// <param name="gammas">γ of every sample.</param>
-    public static Tensor Convert(
-        Tensor output, Tensor noisy, Parameterization from, Parameterization to, ReadOnlySpan<float> gammas)
-    {
-        if (from == to)
-            return output;
-        (Tensor a, Tensor b) = Coefficients(output, gammas, gamma =>
-        {
-            Conversion conversion = Conversion.Of(from, to, gamma);
-            return (conversion.Output, conversion.Noisy);
-        });
-        return Op.PerSample(a, output, b, noisy);
-    }
-
     /// <summary>x_t = √γ·x + √(1-γ)·ε, with x divided by <paramref name="imageScale"/>.</summary>
-    public static Tensor AddNoise(Tensor image, Tensor noise, ReadOnlySpan<float> gammas, double imageScale = 1)
-    {
-        (Tensor a, Tensor b) = Coefficients(image, gammas, gamma => (Math.Sqrt(gamma) / imageScale, Math.Sqrt(1 - gamma)));
-        return Op.PerSample(a, image, b, noise);
-    }
+    public static Mixture Noisy(double gamma, double imageScale = 1) => new(Math.Sqrt(gamma) / imageScale, Math.Sqrt(1 - gamma));
 
     /// <summary>v = √γ·ε - √(1-γ)·x, with x divided by <paramref name="imageScale"/>.</summary>
-    public static Tensor Velocity(Tensor image, Tensor noise, ReadOnlySpan<float> gammas, double imageScale = 1)
-    {
-        (Tensor a, Tensor b) = Coefficients(image, gammas, gamma => (-Math.Sqrt(1 - gamma) / imageScale, Math.Sqrt(gamma)));
-        return Op.PerSample(a, image, b, noise);
-    }
+    public static Mixture Velocity(double gamma, double imageScale = 1) =>
+        new(-Math.Sqrt(1 - gamma) / imageScale, Math.Sqrt(gamma));
+}
 
-    private static (Tensor A, Tensor B) Coefficients(
-        Tensor like, ReadOnlySpan<float> gammas, Func<double, (double A, double B)> of)
-    {
-        float[] a = new float[gammas.Length], b = new float[gammas.Length];
-        for (int i = 0; i < gammas.Length; i++)
-        {
-            (double first, double second) = of(gammas[i]);
-            (a[i], b[i]) = ((float)first, (float)second);
-        }
-
-        var shape = new Shape(gammas.Length);
-        return (Tensor.From(like.Device, a, shape), Tensor.From(like.Device, b, shape));
-    }
+/// <summary>What configured prediction types stand for.</summary>
+public static class PredictionTypes
+{
+    /// <summary>What a network of that type predicts, or a loss compares.</summary>
+    public static Parameterization ToParameterization(this PredictionType type) =>
+        type == PredictionType.VPrediction ? Parameterization.Velocity : Parameterization.Noise;
 }

@@ -8,11 +8,22 @@ namespace Mdm.Model.Diffusion;
 
 /// <summary>
 /// Draws pictures from noise, ancestrally or by DDIM, with guidance. All resolutions of a nested network step together, each
-/// by its own signal power. Within a step nothing is read back from the device.
+/// by its own signal power. Within a step nothing is read back from the device; where the device can, the step is recorded once
+/// for all times and replayed.
 /// </summary>
-public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
+/// <param name="network">On a device.</param>
+/// <param name="process">Its noise.</param>
+/// <param name="record">Whether to record.</param>
+public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process, bool record = true) : IDisposable
 {
     private const int Channels = 3;
+
+    // Rows of a step's numbers: the time, then for each level what turns the network's output into a picture and what the
+    // update multiplies picture, x_t and fresh noise with.
+    private const int TimeRow = 0, FirstLevel = 1, LevelRows = 5;
+
+    private readonly StepRecorder _recorder = new(network.Store.Device, record);
+    private int _running;
 
     /// <summary>The pictures [B,H,W,3] of the highest resolution, in [-1,1].</summary>
     /// <param name="request">What is wanted.</param>
@@ -45,7 +56,10 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
         // Tensors that outlive a step belong to no scope: the caller's scopes may begin and end between two steps.
         IEnumerable<SamplingState> Run(int[] times)
         {
-            using var conditions = new Conditions(request, guided);
+            // A replay replaces what the last one has computed, so only one run at a time may have recordings.
+            bool alone = Interlocked.Exchange(ref _running, 1) == 0;
+            using StepRecorder? own = alone ? null : new StepRecorder(network.Store.Device, enabled: false);
+            using var conditions = new GuidedConditions(request, guided);
             double[] scales = process.Levels.Select(level => level.ImageScale).ToArray();
             Tensor[] noisy = Array.ConvertAll(shapes, shape => Scope.Detach(noise.Draw(network.Store.Device, shape)));
             Tensor[] denoised = [];
@@ -55,7 +69,8 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
                 {
                     cancellation.ThrowIfCancellationRequested();
                     (int t, int s) = (times[i], times[i + 1]);
-                    (Tensor[] images, Tensor[] next) = Tape.Paused(() => Advance(noisy, t, s, request, conditions, noise));
+                    (Tensor[] images, Tensor[] next) = Tape.Paused(() =>
+                        Advance(own ?? _recorder, noisy, t, s, request, conditions.Both, noise));
                     Free(noisy);
                     Free(denoised);
                     (denoised, noisy) = (images, next);
@@ -67,60 +82,93 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
             {
                 Free(noisy);
                 Free(denoised);
+                if (alone)
+                    Volatile.Write(ref _running, 0);
             }
         }
     }
 
     private static void Free(Tensor[] tensors) => Array.ForEach(tensors, tensor => tensor.Dispose());
 
-    private (Tensor[] Denoised, Tensor[] Noisy) Advance(
-        Tensor[] noisy, int t, int s, SamplingRequest request, Conditions conditions, INoiseSource noise)
+    public void Dispose() => _recorder.Dispose();
+
+    private (Tensor[] Denoised, Tensor[] Noisy) Advance(StepRecorder recorder, Tensor[] noisy, int t, int s,
+        SamplingRequest request, Conditioning conditioning, INoiseSource noise)
     {
         using Scope scope = Scope.Enter();
-        Tensor[] predictions = PredictGuided(noisy, t, request, conditions);
+        IDevice device = network.Store.Device;
+        int levels = noisy.Length;
+        SamplerUpdate[] updates =
+            [.. process.Levels.Select(level => SamplerUpdate.Of(level.Schedule[t], level.Schedule[s], request.Eta))];
+        bool[] adds = Array.ConvertAll(updates, update => s > 0 && update.Noise > 0);
+        Tensor[] fresh = [.. Enumerable.Range(0, levels).Where(k => adds[k]).Select(k => noise.Draw(device, noisy[k].Shape))];
+        Tensor numbers = Numbers(request.Batch, t, updates).On(device);
+
+        string name = $"{request.Guidance:R} {request.Threshold} {string.Join(' ', adds)} {conditioning.Kind}";
+        IReadOnlyList<Tensor> results = recorder.Run(name, [numbers, .. noisy, .. fresh, .. conditioning.Tensors], tensors =>
+        {
+            var queue = new Queue<Tensor>(tensors);
+            Tensor own = queue.Dequeue();
+            Tensor[] x = [.. noisy.Select(_ => queue.Dequeue())];
+            Tensor?[] z = Array.ConvertAll(adds, added => added ? queue.Dequeue() : null);
+            return Compute(own, x, z, request, conditioning.With(queue));
+        });
+        return ([.. results.Take(levels).Select(Scope.Detach)], [.. results.Skip(levels).Select(Scope.Detach)]);
+    }
+
+    private SampleNumbers Numbers(int batch, int t, SamplerUpdate[] updates)
+    {
+        var numbers = new SampleNumbers(batch);
+        // The network counts times from 0.
+        numbers.Add(t - 1);
+        foreach ((DiffusionLevel level, SamplerUpdate update) in process.Levels.Zip(updates))
+        {
+            Conversion image = Conversion.Of(process.Predicted, Parameterization.Image, level.Schedule[t]);
+            numbers.Add(image.Output);
+            numbers.Add(image.Noisy);
+            numbers.Add(update.Image);
+            numbers.Add(update.Noisy);
+            numbers.Add(update.Noise);
+        }
+
+        return numbers;
+    }
+
+    /// <summary>The predicted pictures and then x_s of all levels, by device work alone.</summary>
+    private Tensor[] Compute(Tensor numbers, Tensor[] noisy, Tensor?[] fresh, SamplingRequest request, Conditioning conditioning)
+    {
+        Tensor[] predictions = PredictGuided(SampleNumbers.Row(numbers, TimeRow, request.Batch), noisy, request, conditioning);
         var denoised = new Tensor[noisy.Length];
         var next = new Tensor[noisy.Length];
         for (int k = 0; k < noisy.Length; k++)
         {
-            DiffusionLevel level = process.Levels[k];
-            float[] gammas = Repeat(level.Schedule[t], request.Batch);
-            Tensor image = Prediction.Convert(predictions[k], noisy[k], process.Predicted, Parameterization.Image, gammas);
+            int first = FirstLevel + LevelRows * k;
+            Tensor Row(int row) => SampleNumbers.Row(numbers, first + row, request.Batch);
+            Tensor image = Op.PerSample(Row(0), predictions[k], Row(1), noisy[k]);
             denoised[k] = Threshold.Apply(
-                request.Threshold ?? process.Config.SamplerConfig.ThresholdFunction, image, level.ImageScale);
-
-            SamplerUpdate update = SamplerUpdate.Of(level.Schedule[t], level.Schedule[s], request.Eta);
-            next[k] = Op.PerSample(Coefficients(update.Image), denoised[k], Coefficients(update.Noisy), noisy[k]);
-            if (s > 0 && update.Noise > 0)
-            {
-                Tensor fresh = noise.Draw(network.Store.Device, noisy[k].Shape);
-                next[k] = Op.Add(next[k], Op.PerSample(Coefficients(update.Noise), fresh));
-            }
+                request.Threshold ?? process.Config.SamplerConfig.ThresholdFunction, image, process.Levels[k].ImageScale);
+            next[k] = Op.PerSample(Row(2), denoised[k], Row(3), noisy[k]);
+            if (fresh[k] is { } z)
+                next[k] = Op.Add(next[k], Op.PerSample(Row(4), z));
         }
 
-        return (Array.ConvertAll(denoised, Scope.Detach), Array.ConvertAll(next, Scope.Detach));
-
-        Tensor Coefficients(double value) =>
-            Tensor.From(network.Store.Device, Repeat((float)value, request.Batch), new Shape(request.Batch));
+        return [.. denoised, .. next];
     }
 
     // With guidance the batch is doubled, the unconditional half first: u + w(c - u).
-    private Tensor[] PredictGuided(Tensor[] noisy, int t, SamplingRequest request, Conditions conditions)
+    private Tensor[] PredictGuided(Tensor times, Tensor[] noisy, SamplingRequest request, Conditioning conditioning)
     {
         bool guided = request.Guidance != 1;
-        int batch = request.Batch, rows = guided ? 2 * batch : batch;
-        // The network counts times from 0.
-        Tensor times = Tensor.From(network.Store.Device, Repeat(t - 1, rows), new Shape(rows));
         Tensor[] images = guided ? Array.ConvertAll(noisy, x => Op.JoinBatches(x, x)) : noisy;
-        IReadOnlyList<Tensor> predictions =
-            process.Predict(network, new NetworkInput(images, times, conditions.Text, conditions.Micros));
+        IReadOnlyList<Tensor> predictions = process.Predict(network, new NetworkInput(
+            images, guided ? Op.JoinBatches(times, times) : times, conditioning.Text, conditioning.Micros));
         if (!guided)
             return [.. predictions];
         float w = (float)request.Guidance;
+        int batch = request.Batch;
         return predictions.Select(y =>
             Op.Combine(1 - w, Op.BatchSlice(y, 0, batch), w, Op.BatchSlice(y, batch, batch))).ToArray();
     }
-
-    private static float[] Repeat(float value, int count) => Enumerable.Repeat(value, count).ToArray();
 
     private void RequireFit(SamplingRequest request, bool guided)
     {
@@ -141,26 +189,25 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process)
     }
 
     /// <summary>Text and micro-conditions as the network gets them in every step.</summary>
-    private sealed class Conditions : IDisposable
+    private sealed class GuidedConditions : IDisposable
     {
         private readonly List<Tensor> _owned = [];
 
-        public Conditions(SamplingRequest request, bool guided)
+        public GuidedConditions(SamplingRequest request, bool guided)
         {
-            (Text, Micros) = (request.Text, request.Micros);
+            Both = new Conditioning(request.Text, request.Micros);
             if (!guided)
                 return;
             TextFeatures with = request.Text!, without = request.NegativeText!;
             if ((with.Mask == null) != (without.Mask == null))
                 throw new ArgumentException("either both or none of the prompts and negative prompts should have a mask");
-            Text = new TextFeatures(Own(Op.JoinBatches(without.Values, with.Values)),
+            var text = new TextFeatures(Own(Op.JoinBatches(without.Values, with.Values)),
                 with.Mask == null ? null : Own(Op.JoinBatches(without.Mask!, with.Mask)));
-            Micros = request.Micros.ToDictionary(micro => micro.Key, micro => Own(Op.JoinBatches(micro.Value, micro.Value)));
+            Both = new Conditioning(text,
+                request.Micros.ToDictionary(micro => micro.Key, micro => Own(Op.JoinBatches(micro.Value, micro.Value))));
         }
 
-        public TextFeatures? Text { get; }
-
-        public IReadOnlyDictionary<string, Tensor> Micros { get; }
+        public Conditioning Both { get; }
 
         public void Dispose() => _owned.ForEach(tensor => tensor.Dispose());
 

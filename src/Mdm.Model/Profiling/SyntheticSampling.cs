@@ -11,6 +11,7 @@ public sealed class SyntheticSampling : IDisposable
 {
     private readonly TextFeatures? _text;
     private readonly TextFeatures? _negative;
+    private readonly Sampler _sampler;
     private readonly IEnumerator<SamplingState> _steps;
 
     /// <param name="config">Validated; its guidance (where there is text), eta and thresholds are used.</param>
@@ -36,7 +37,8 @@ public sealed class SyntheticSampling : IDisposable
             Guidance = textWidth > 0 ? config.CfgWeight : 1,
             Eta = config.DdimEta,
         };
-        _steps = Endless(new Sampler(Network, new DiffusionProcess(config.DiffusionConfig, Network.NestRatios)), request);
+        _sampler = new Sampler(Network, new DiffusionProcess(config.DiffusionConfig, Network.NestRatios), config.UseGraphs);
+        _steps = Endless(_sampler, request);
     }
 
     public DenoisingNetwork Network { get; }
@@ -47,6 +49,7 @@ public sealed class SyntheticSampling : IDisposable
     public void Dispose()
     {
         _steps.Dispose();
+        _sampler.Dispose();
         SyntheticData.Free(_text);
         SyntheticData.Free(_negative);
         Network.Dispose();

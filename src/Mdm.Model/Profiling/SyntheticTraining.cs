@@ -2,6 +2,7 @@ using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Diffusion;
 using Mdm.Model.Networks;
+using Mdm.Model.Training;
 using Mdm.Tensors;
 using Mdm.Tensors.Modules;
 
@@ -13,6 +14,7 @@ public sealed class SyntheticTraining : IDisposable
 {
     private readonly ProgramConfig _config;
     private readonly DiffusionLoss _loss;
+    private readonly GradientPass _pass;
     private readonly Adam _adam;
     private readonly RandomStream _noise = new(1, 1);
 
@@ -29,6 +31,7 @@ public sealed class SyntheticTraining : IDisposable
         SyntheticData.FillZeros(Network.Store);
         Process = new DiffusionProcess(config.DiffusionConfig, Network.NestRatios);
         _loss = new DiffusionLoss(Process);
+        _pass = new GradientPass(Network, _loss, 1, config.UseGraphs);
         float clip = (float)config.GradientClipNorm;
         _adam = new Adam(Network.Store, new AdamOptions(0.9f, 0.999f, 1e-8f, 0, Decoupled: true, clip, 1));
         Images = SyntheticData.Images(device, config.BatchSize, config.ReaderConfig.ImageSize);
@@ -50,15 +53,10 @@ public sealed class SyntheticTraining : IDisposable
     public void Run()
     {
         Network.Store.ZeroGradients();
-        using (Scope scope = Scope.Enter())
-        using (Tape tape = Tape.Start())
-        {
-            LossResult result = _loss.Compute(Network, Images, Text, new Dictionary<string, Tensor>(), _noise);
-            tape.Backward(result.Loss);
-            _ = result.Loss.ToArray();
-        }
-
+        using Scope scope = Scope.Enter();
+        Tensor loss = _pass.Add(_loss.Prepare(Images, Text, new Dictionary<string, Tensor>(), _noise));
         _adam.Step(_config.Lr, _config.EmaDecay);
+        _ = loss.ToArray();
     }
 
     /// <summary>Loss and gradients at given times with given noise; the caller's scope owns the result.</summary>
@@ -75,6 +73,7 @@ public sealed class SyntheticTraining : IDisposable
     {
         Images.Dispose();
         SyntheticData.Free(Text);
+        _pass.Dispose();
         _adam.Dispose();
         Network.Dispose();
     }

@@ -23,7 +23,7 @@ public sealed class SamplingModel : IDisposable
     {
         (Config, Network, Text, _ownsParts) = (config, network, text, ownsParts);
         Process = new DiffusionProcess(config.DiffusionConfig, network.NestRatios);
-        Sampler = new Sampler(network, Process);
+        Sampler = new Sampler(network, Process, config.UseGraphs);
         Captions = text == null ? null : new CaptionTokenizer(text.Tokenizer, config.ReaderConfig);
     }
 
@@ -76,6 +76,7 @@ public sealed class SamplingModel : IDisposable
 
     public void Dispose()
     {
+        Sampler.Dispose();
         if (!_ownsParts)
             return;
         Network.Dispose();

@@ -8,7 +8,6 @@ using Mdm.Model.Networks;
 using Mdm.Model.Text;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats;
-using Mdm.Tensors.Operations;
 
 namespace Mdm.Model.Training;
 
@@ -30,6 +29,8 @@ public sealed class Trainer : IDisposable
     private readonly ITextModel? _text;
     private readonly DenoisingNetwork _network;
     private readonly DiffusionLoss _loss;
+    private readonly GradientPass _pass;
+    private readonly Tensor _losses;
     private readonly Adam _adam;
     private readonly LearningRate _learningRate;
     private readonly CheckpointWriter _checkpoints;
@@ -38,6 +39,8 @@ public sealed class Trainer : IDisposable
     private readonly RandomStream _dropout;
     private PhiloxSequence _captionDrop;
     private TrainingProgress _progress;
+    private long _adamSteps;
+    private long _adamSkipped;
     private int _skippedInARow;
     private (long Step, string Path)? _saved;
 
@@ -65,7 +68,10 @@ public sealed class Trainer : IDisposable
             _network.Store.Place(device, training: true, seed, Devices.ComputeType(device, config.Fp16));
             _adam = new Adam(_network.Store, new AdamOptions(
                 0.9f, 0.999f, 1e-8f, 0, config.UseAdamw, (float)config.GradientClipNorm, 1));
+            _pass = new GradientPass(_network, _loss, config.LossFactor, config.UseGraphs);
+            _losses = Scope.Detach(Tensor.Empty(device, new Shape(config.NumGradientAccumulations)));
             _progress = Start(seed);
+            (_adamSteps, _adamSkipped, _) = _adam.Read();
         }
         catch
         {
@@ -130,6 +136,8 @@ public sealed class Trainer : IDisposable
     public void Dispose()
     {
         // A constructor that fails ends here too, with whatever there was by then.
+        _pass?.Dispose();
+        _losses?.Dispose();
         _adam?.Dispose();
         _network?.Dispose();
         _text?.Dispose();
@@ -175,19 +183,18 @@ public sealed class Trainer : IDisposable
     {
         long began = Stopwatch.GetTimestamp();
         int parts = _config.NumGradientAccumulations, images = 0;
-        double loss = 0;
         _network.Store.ZeroGradients();
         for (int part = 0; part < parts; part++)
         {
             if (reader.Next() is not { } batch)
                 return null;
             images += batch.Count;
-            loss += Accumulate(batch) / parts;
+            Accumulate(batch, part);
         }
 
         long number = _progress.Step;
         double rate = (_learningRate with { TotalSteps = pace.ExpectedSteps(number) }).At(number);
-        bool skipped = !Update(loss, rate, parts, out double norm);
+        bool skipped = !Update(rate, parts, out double loss, out double norm);
         _skippedInARow = skipped ? _skippedInARow + 1 : 0;
         bool logged = (number + 1) % _config.LogFreq == 0;
         pace.Count(images, logged);
@@ -206,20 +213,17 @@ public sealed class Trainer : IDisposable
             pace.ImagesPerSecond, Stopwatch.GetElapsedTime(began), pace.Elapsed, pace.Left(number + 1), logged);
     }
 
-    /// <summary>Adds a batch's gradients to those in the store and returns its loss.</summary>
-    private double Accumulate(Batch batch)
+    /// <summary>Adds a batch's gradients to those in the store and notes its loss.</summary>
+    private void Accumulate(Batch batch, int part)
     {
         RandomStream? outside = RandomStream.Current;
         RandomStream.Current = _dropout;
         try
         {
             using Scope scope = Scope.Enter();
-            using Tape tape = Tape.Start();
-            Tensor images = batch.Images(_device);
             var micros = new Dictionary<string, Tensor> { ["scale"] = batch.Scales(_device) };
-            Tensor loss = _loss.Compute(_network, images, TextFeatures(batch), micros, _noise).Loss;
-            tape.Backward(_config.LossFactor == 1 ? loss : Op.Scale(loss, (float)_config.LossFactor));
-            return loss.ToArray()[0];
+            Tensor loss = _pass.Add(_loss.Prepare(batch.Images(_device), TextFeatures(batch), micros, _noise));
+            _device.Kernels.LinearCombination(1, 1, loss.Ptr, 0, Ptr.None, new Target(_losses.Ptr + part, false));
         }
         finally
         {
@@ -240,25 +244,23 @@ public sealed class Trainer : IDisposable
         return _text.Encode(tokens, _tokenizer!.PaddedLength);
     }
 
-    /// <summary>Lets the optimiser make its step; false if it must not, because something is not finite.</summary>
-    private bool Update(double loss, double rate, int parts, out double norm)
+    /// <summary>Lets the optimiser make its step, which it does not if something is not finite: then false. This is the one
+    /// place where a step waits for the device.</summary>
+    private bool Update(double rate, int parts, out double loss, out double norm)
     {
-        norm = double.NaN;
-        if (!double.IsFinite(loss))
-            return false;
-        long before = _adam.Read().Skipped;
         _adam.Step(rate, EmaDecay(), 1f / parts);
-        (_, long after, double summed) = _adam.Read();
+        long before = _adamSkipped;
+        (_adamSteps, _adamSkipped, double summed) = _adam.Read();
         norm = summed / parts;
-        return after == before;
+        loss = 0;
+        foreach (float part in _losses.ToArray())
+            loss += (double)part / parts;
+        return _adamSkipped == before;
     }
 
     // With the warm-up the average follows quickly at first: (1+n)/(10+n) after n updates.
-    private double EmaDecay()
-    {
-        long n = _adam.Read().Steps;
-        return _config.EmaWarmup ? Math.Min(_config.EmaDecay, (1.0 + n) / (10 + n)) : _config.EmaDecay;
-    }
+    private double EmaDecay() =>
+        _config.EmaWarmup ? Math.Min(_config.EmaDecay, (1.0 + _adamSteps) / (10 + _adamSteps)) : _config.EmaDecay;
 
     private void RequireHope(StepReport report)
     {

@@ -67,14 +67,15 @@ public static partial class Op
         if (a.Shape.With(0, b.Shape[0]) != b.Shape || a.Type != b.Type)
             throw new ArgumentException($"joining batches: {a} and {b} should differ in the first size only");
         Tensor y = Tensor.Empty(a.Device, a.Shape.With(0, a.Shape[0] + b.Shape[0]), a.Type);
-        Copy(a, y.Ptr);
-        Copy(b, y.Ptr + a.Count);
+        CopyTo(a, y.Ptr);
+        CopyTo(b, y.Ptr + a.Count);
         return y;
+    }
 
-        static void Copy(Tensor from, Ptr to)
-        {
-            int rows = from.Shape[0], cols = checked((int)(from.Count / Math.Max(1, rows)));
-            from.Kernels.CopyRows(rows, cols, new Rows(from.Ptr, cols), new RowsTarget(to, cols, false));
-        }
+    /// <summary>Copies all elements to memory of the same device and type.</summary>
+    internal static void CopyTo(Tensor x, Ptr to)
+    {
+        int rows = x.Shape[0], cols = checked((int)(x.Count / Math.Max(1, rows)));
+        x.Kernels.CopyRows(rows, cols, new Rows(x.Ptr, cols), new RowsTarget(to, cols, false));
     }
 }

@@ -1,14 +1,10 @@
-using Mdm.Kernels.Cpu;
 using Mdm.Model.Diffusion;
-using Mdm.Tensors;
 
 namespace Mdm.Model.Tests.Diffusion;
 
 [TestFixture]
 public sealed class PredictionTests
 {
-    private static readonly CpuDevice s_device = new();
-
     [Test]
     public void ConversionsAgreeWithTheDefinitions(
         [Values] Parameterization from, [Values] Parameterization to, [Values(0.0123, 0.5, 0.987)] double gamma)
@@ -30,23 +26,17 @@ public sealed class PredictionTests
     }
 
     [Test]
-    public void BatchesUseEverySamplesOwnGamma()
+    public void NoisyImageAndVelocityGiveTheImageBack([Values(0.04, 0.9)] double gamma, [Values(1, 2)] double scale)
     {
-        float[] gammas = [0.9f, 0.04f], image = [0.5f, -1, 0.25f, 1], noise = [1, 2, -1, 0.5f];
-        using Scope scope = Scope.Enter();
-        Tensor x = Tensor.From(s_device, image, new Shape(2, 1, 1, 2)), e = Tensor.From(s_device, noise, x.Shape);
+        const double image = 0.5, noise = -1.25;
+        double c = Math.Sqrt(gamma), s = Math.Sqrt(1 - gamma);
+        Mixture noisy = Mixture.Noisy(gamma, scale), velocity = Mixture.Velocity(gamma, scale);
 
-        Tensor noisy = Prediction.AddNoise(x, e, gammas, imageScale: 2);
-        Tensor velocity = Prediction.Velocity(x, e, gammas, imageScale: 2);
-        float[] noisyHere = noisy.ToArray(), velocityHere = velocity.ToArray();
-        float[] restored = Prediction.Convert(velocity, noisy, Parameterization.Velocity, Parameterization.Image, gammas).ToArray();
+        double x = noisy.Image * image + noisy.Noise * noise, v = velocity.Image * image + velocity.Noise * noise;
 
-        for (int i = 0; i < 4; i++)
-        {
-            double c = Math.Sqrt(gammas[i / 2]), s = Math.Sqrt(1 - gammas[i / 2]);
-            Assert.That(noisyHere[i], Is.EqualTo(c * image[i] / 2 + s * noise[i]).Within(1e-6));
-            Assert.That(velocityHere[i], Is.EqualTo(c * noise[i] - s * image[i] / 2).Within(1e-6));
-            Assert.That(restored[i], Is.EqualTo(image[i] / 2).Within(1e-6));
-        }
+        Assert.That(x, Is.EqualTo(c * image / scale + s * noise).Within(1e-12));
+        Assert.That(v, Is.EqualTo(c * noise - s * image / scale).Within(1e-12));
+        Conversion back = Conversion.Of(Parameterization.Velocity, Parameterization.Image, gamma);
+        Assert.That(back.Output * v + back.Noisy * x, Is.EqualTo(image / scale).Within(1e-12));
     }
 }
