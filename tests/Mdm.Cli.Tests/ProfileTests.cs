@@ -44,6 +44,8 @@ internal sealed class ProfileTests
         Assert.That(named.Output, Does.Contain("GroupNormForward").And.Contain("GroupNormBackward").And.Not.Contain("Conv"));
         Assert.That(Cli.Run("profile", "--device=cpu", "--kernel", "MatMul", "--shape", "33x17x65 TN").Succeeded().Output,
             Does.Contain("MatMul 33x17x65 TN"));
+        Assert.That(Cli.Run("profile", "--device=cpu", "--kernel", "matmul", "--shape", "33x17x65, 8x9x7 NT").Succeeded().Output,
+            Does.Contain("MatMul 33x17x65 NN").And.Contain("MatMul 8x9x7 NT"));
     }
 
     [TestCase("Conv3x3Forward", "2x5x7 3->4 /2")]

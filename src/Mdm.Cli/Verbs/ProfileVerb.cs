@@ -61,7 +61,7 @@ internal static class ProfileVerb
         [Setting("Only kernels whose name contains this, each call repeated on its own", Placeholder = "NAME")]
         public string Kernel { get; set; } = "";
 
-        [Setting("With --kernel: one call of this size, no network", Placeholder = "SIZE")]
+        [Setting("With --kernel: calls of these sizes (separated by commas), no network", Placeholder = "SIZES")]
         public string Shape { get; set; } = "";
 
         [Setting("Also writes the table to a file", Placeholder = "FILE")]
@@ -106,13 +106,18 @@ internal static class ProfileVerb
 
     private static Profile OneKernel(ProfilingDevice recorder, DType type, MachinePeaks peaks, Options options)
     {
-        KernelWorkbench.Run(recorder, type, options.Kernel, options.Shape);
-        recorder.Reset();
-        recorder.Repeats = Repeats;
-        KernelWorkbench.Run(recorder, type, options.Kernel, options.Shape);
+        string[] shapes = options.Shape.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        foreach (int repeats in (int[])[1, Repeats]) // the first round warms up
+        {
+            recorder.Reset();
+            recorder.Repeats = repeats;
+            foreach (string shape in shapes)
+                KernelWorkbench.Run(recorder, type, options.Kernel, shape);
+        }
+
         ProfileRow[] rows = [.. KernelProfile.Rows(recorder, 1, peaks, Name(Grouping.Shape))
             .Where(row => row.Name.StartsWith(options.Kernel + " ", StringComparison.OrdinalIgnoreCase))];
-        return new Profile(rows, double.NaN, "one call");
+        return new Profile(rows, double.NaN, "single calls");
     }
 
     private static Profile WholeStep(ProfilingDevice recorder, ProgramConfig config, MachinePeaks peaks, Options options)
