@@ -61,7 +61,8 @@ internal sealed class DeviceArrays : IDisposable
         byte[] bytes = new byte[allocations[p.Address]];
         Device.Download(p.Address, bytes);
         return p.Type == DType.BFloat16
-            ? Array.ConvertAll(MemoryMarshal.Cast<byte, ushort>(bytes).ToArray(), v => (double)BitConverter.Int32BitsToSingle(v << 16))
+            ? Array.ConvertAll(
+                MemoryMarshal.Cast<byte, ushort>(bytes).ToArray(), v => (double)BitConverter.Int32BitsToSingle(v << 16))
             : Array.ConvertAll(MemoryMarshal.Cast<byte, float>(bytes).ToArray(), v => (double)v);
     }
 

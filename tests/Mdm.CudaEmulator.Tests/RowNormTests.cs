@@ -14,11 +14,13 @@ public sealed class RowNormTests
     public void ForgetError() => Planted.ForgetError();
 
     [Test]
-    public void LayerNorm([ValueSource(nameof(Sizes))] (int Rows, int Cols) size, [Values(DType.Float32, DType.BFloat16)] DType type) =>
+    public void LayerNorm(
+        [ValueSource(nameof(Sizes))] (int Rows, int Cols) size, [Values(DType.Float32, DType.BFloat16)] DType type) =>
         Check(size.Rows, size.Cols, type, rms: false, shift: 2, type == DType.Float32 ? 2e-6 : 1e-2);
 
     [Test]
-    public void RmsNorm([ValueSource(nameof(Sizes))] (int Rows, int Cols) size, [Values(DType.Float32, DType.BFloat16)] DType type) =>
+    public void RmsNorm(
+        [ValueSource(nameof(Sizes))] (int Rows, int Cols) size, [Values(DType.Float32, DType.BFloat16)] DType type) =>
         Check(size.Rows, size.Cols, type, rms: true, shift: 0.5, type == DType.Float32 ? 2e-6 : 1e-2);
 
     [Test]

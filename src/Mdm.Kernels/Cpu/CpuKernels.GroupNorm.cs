@@ -14,7 +14,10 @@ public sealed unsafe partial class CpuKernels
     public void GroupNormForward(
         in GroupNormShape shape, Ptr x, Ptr gamma, Ptr beta, Ptr scaleShift, Ptr y, Ptr mean, Ptr rstd, Ptr skip)
     {
-        var loop = new GroupNormLoop(shape, x.F32, skip.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32) { Y = y.F32 };
+        var loop = new GroupNormLoop(shape, x.F32, skip.F32, gamma.F32, beta.F32, scaleShift.F32, mean.F32, rstd.F32)
+        {
+            Y = y.F32,
+        };
         loop.Run();
     }
 
@@ -184,7 +187,8 @@ public sealed unsafe partial class CpuKernels
                 {
                     GroupNormSource from = SourceOf(source);
                     long first = (long)b * positions * from.Channels;
-                    new ReadOnlySpan<float>(from.X + first, from.Channels).CopyTo(new Span<float>(shift + from.First, from.Channels));
+                    var row = new ReadOnlySpan<float>(from.X + first, from.Channels);
+                    row.CopyTo(new Span<float>(shift + from.First, from.Channels));
                 }
 
                 for (int g = 0; g < Shape.Groups; g++)
@@ -256,7 +260,8 @@ public sealed unsafe partial class CpuKernels
             }
         }
 
-        private readonly GroupNormStrides StridesOf(in GroupNormSource source) => new(source.Channels, Shape.Channels, Shape.Channels);
+        private readonly GroupNormStrides StridesOf(in GroupNormSource source) =>
+            new(source.Channels, Shape.Channels, Shape.Channels);
 
         /// <summary>Rows to go through column by column, with the columns' factors in registers: 16 KB of them.</summary>
         private readonly int TileRows => Math.Max(8, 4096 / Shape.Channels);

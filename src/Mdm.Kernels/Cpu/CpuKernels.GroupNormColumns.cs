@@ -105,7 +105,8 @@ public sealed unsafe partial class CpuKernels
         }
 
         [MethodImpl(Inline)]
-        private static void InputGradient1<V>(bool silu, float* x, float* dy, Output dx, long at, int rows, GroupNormStrides strides, float* f)
+        private static void InputGradient1<V>(
+            bool silu, float* x, float* dy, Output dx, long at, int rows, GroupNormStrides strides, float* f)
             where V : unmanaged, ISimd<V>
         {
             V mean = V.Load(f), a = V.Load(f + strides.F), b = V.Load(f + 2 * strides.F);
@@ -118,7 +119,8 @@ public sealed unsafe partial class CpuKernels
         }
 
         [MethodImpl(Inline)]
-        private static void InputGradient2<V>(bool silu, float* x, float* dy, Output dx, long at, int rows, GroupNormStrides strides, float* f)
+        private static void InputGradient2<V>(
+            bool silu, float* x, float* dy, Output dx, long at, int rows, GroupNormStrides strides, float* f)
             where V : unmanaged, ISimd<V>
         {
             int w = V.Width;
@@ -219,7 +221,8 @@ public sealed unsafe partial class CpuKernels
             V s0 = V.Set(0f), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
             for (int r = 0; r + 2 <= rows; r += 2, x += 2 * strides.X)
             {
-                V d0 = V.Load(x) - z0, d1 = V.Load(x + w) - z1, d2 = V.Load(x + strides.X) - z0, d3 = V.Load(x + strides.X + w) - z1;
+                V d0 = V.Load(x) - z0, d1 = V.Load(x + w) - z1;
+                V d2 = V.Load(x + strides.X) - z0, d3 = V.Load(x + strides.X + w) - z1;
                 s0 += d0;
                 s1 += d1;
                 s2 += d2;

@@ -99,7 +99,8 @@ internal sealed partial class CudaKernels
             Launch(GroupNormBackwardFile, plan.Pick("groupnorm_sums_wide", "groupnorm_sums_single"), type, grid, plan, 0, ref n);
             Launch(GroupNormBackwardFile, "groupnorm_totals", type, shape.Batch * shape.Groups, 256, 0, Arg.By(ref n));
             if (wantsInput)
-                Launch(GroupNormBackwardFile, plan.Pick("groupnorm_input_wide", "groupnorm_input_single"), type, grid, plan, 0, ref n);
+                Launch(GroupNormBackwardFile, plan.Pick("groupnorm_input_wide", "groupnorm_input_single"), type, grid, plan, 0,
+                    ref n);
         }
 
         if (dgamma.IsNone && dbeta.IsNone)

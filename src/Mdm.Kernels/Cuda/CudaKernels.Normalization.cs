@@ -31,7 +31,8 @@ internal sealed partial class CudaKernels
         {
             RowPlan plan = PlanRows(rows, cols, x.Type, x, dy, dx.Ptr, gamma);
             string kernel = plan.Pick(
-                "layernorm_input_warp_wide", "layernorm_input_warp_single", "layernorm_input_block_wide", "layernorm_input_block_single");
+                "layernorm_input_warp_wide", "layernorm_input_warp_single",
+                "layernorm_input_block_wide", "layernorm_input_block_single");
             Launch(LayerNormFile, kernel, x.Type, plan.Blocks, plan.Threads, 0,
                 rows, cols, dy, x, gamma, mean, rstd, dx.Ptr, dx.Accumulate);
         }

@@ -126,7 +126,8 @@ internal static class NormalizationCases
                 t => Op.RmsNorm(t[0], t[1]), t => RmsReference(cols, t[0], t[1]), backwardTolerance: cols == 1 ? 1e-3 : 1e-5);
         }
 
-        yield return OperationCase.Refused("RmsNorm", "weight of another width", [Variable("x", new(2, 8)), Variable("g", new(7))],
+        yield return OperationCase.Refused("RmsNorm", "weight of another width",
+            [Variable("x", new(2, 8)), Variable("g", new(7))],
             t => Op.RmsNorm(t[0], t[1]), "an input of shape [2, 8] does not fit a weight of shape [7], expected [8]");
     }
 
