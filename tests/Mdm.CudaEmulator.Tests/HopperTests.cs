@@ -152,6 +152,49 @@ public sealed class HopperTests
         Assert.That(hopper.Handles(image, even, even, 3), Is.False, "channels");
     }
 
+    [Test]
+    public void AModuleThatDoesNotCompileIsWarnedOfOnceAndLeftToThePortableKernels()
+    {
+        var hopper = new Hopper(device);
+        var even = new Ptr(4096, DType.BFloat16);
+        ProductOutput plain = ProductOutput.Of(DType.BFloat16, 64, 64, new Target(even, false), default, default);
+        MatMulShape shape = MatMulShape.Contiguous(64, 64, 64, false, true);
+        var bad = new KernelModule("hopper_matmul.cu", "TILE_N=100", 90);
+        TextWriter before = Console.Error;
+        using var errors = new StringWriter();
+        Console.SetError(errors);
+        try
+        {
+            Assert.That(hopper.Handles(shape, even, even, plain));
+            Assert.That(hopper.Ready(bad, 64, "hopper_matmul_nt"), Is.False);
+            Assert.That(hopper.Ready(Hopper.MatMul(64), 64, "hopper_matmul_nt"), Is.False);
+            Assert.That(hopper.Handles(shape, even, even, plain), Is.False);
+        }
+        finally
+        {
+            Console.SetError(before);
+        }
+
+        Assert.That(errors.ToString().Trim().Split('\n'), Has.Length.EqualTo(1));
+        Assert.That(errors.ToString(), Does.StartWith("warning: cuda:0: no wgmma kernels").And.Contains("hopper_matmul.cu"));
+    }
+
+    [Test]
+    public void AnEnvironmentVariableTurnsItOff()
+    {
+        var even = new Ptr(4096, DType.BFloat16);
+        ProductOutput plain = ProductOutput.Of(DType.BFloat16, 64, 64, new Target(even, false), default, default);
+        Environment.SetEnvironmentVariable("MDM_HOPPER", "0");
+        try
+        {
+            Assert.That(new Hopper(device).Handles(MatMulShape.Contiguous(64, 64, 64), even, even, plain), Is.False);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable("MDM_HOPPER", null);
+        }
+    }
+
     private void CheckProduct(MatMulShape s, bool floatResult, bool bias, bool residual, bool accumulate, bool z = false, bool gate = false)
     {
         DType type = floatResult ? DType.Float32 : DType.BFloat16;

@@ -63,7 +63,7 @@ internal sealed unsafe class Planted : IDisposable
         fixed (Arg* first = arguments)
         {
             for (int i = 0; i < arguments.Length; i++)
-                values[i] = &first[i];
+                values[i] = first[i].Structure != 0 ? (void*)first[i].Structure : &first[i];
             return Driver.LaunchKernel(function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y,
                 (uint)block.Z, (uint)shared, Stream, values, null);
         }

@@ -1,0 +1,89 @@
+using Mdm.Kernels.Cuda;
+using Mdm.Kernels.Cuda.Products;
+
+namespace Mdm.CudaEmulator.Tests;
+
+/// <summary>Kernels that use barriers, tensor copies or warpgroup products wrongly: the emulator must tell what is wrong, and must
+/// not complain of the same kernel without the fault.</summary>
+public sealed unsafe class HopperFaultTests
+{
+    private const int Wrong = 719;
+    private const int Illegal = 715;
+
+    // Copies boxes of 8 x 64 elements of a 16 x 64 matrix of bfloat16, multiplies A[64, 16] B[16, 64], both made of the copies.
+    // A place with a fault says FAULT(number).
+    private const string Source = """
+        #define FAULT(n) (fault == n)
+
+        extern "C" __global__ void k(const __grid_constant__ TensorMap map, float* y, int fault)
+        {
+            SHARED(u64, barrier);
+            DYNAMIC_SHARED(u8, memory);
+            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            if (threadIdx.x == 0)
+            {
+                if (!FAULT(1))
+                    mbarrier_init(&barrier, FAULT(2) ? 2 : 1);
+                if (!FAULT(3))
+                    mbarrier_init_fence();
+            }
+            __syncthreads();
+            if (threadIdx.x == 0)
+            {
+                mbarrier_expect(&barrier, FAULT(4) ? 3072 : 2048);
+                if (FAULT(5))
+                    mbarrier_arrive(&barrier);
+                tensor_load_2d(tile, &map, &barrier, 0, 0);
+                tensor_load_2d(tile + 1024 + (FAULT(6) ? 16 : 0), &map, &barrier, 0, 8);
+            }
+            if (!FAULT(7))
+                mbarrier_wait(&barrier, 0);
+            float d[32];
+            for (int i = 0; i < 32; ++i)
+                d[i] = 0.0f;
+            u64 swizzled = FAULT(8) ? 0 : (u64)1 << 62;
+            u64 a = (u64)(shared_address(tile) >> 4) | (u64)64 << 32 | swizzled;
+            if (!FAULT(9))
+                wgmma_fence();
+            if (!FAULT(10) || threadIdx.x != 77)
+                wgmma<1, 1>(d, FAULT(11) ? a + 8 : a, a);
+            wgmma_commit();
+            if (!FAULT(12))
+                wgmma_wait<0>(d);
+            y[threadIdx.x] = d[0];
+        }
+        """;
+
+    [TestCase(0, 0, "")]
+    [TestCase(1, Illegal, "there is no initialised barrier")]
+    [TestCase(2, Wrong, "nobody can go on: 128 of 128 threads wait for others in mbarrier_wait")]
+    [TestCase(3, Wrong, "without a fence for the copy unit")]
+    [TestCase(4, Wrong, "nobody can go on: 128 of 128 threads wait for others in mbarrier_wait")]
+    [TestCase(5, Wrong, "more than 1 arrivals")]
+    [TestCase(6, 716, "no multiple of 128")]
+    [TestCase(7, Wrong, "the block ends before this copy")]
+    [TestCase(8, Illegal, "expected the 128-byte swizzle")]
+    [TestCase(9, Wrong, "wgmma_fence is missing")]
+    [TestCase(10, Wrong, "thread 77 of the warpgroup issued other products")]
+    [TestCase(11, Illegal, "begin at a multiple of 1,024 bytes")]
+    [TestCase(12, Wrong, "without having waited for this product")]
+    public void Fault(int fault, int code, string words)
+    {
+        using var planted = new Planted(Source);
+        var numbers = new ushort[16 * 64];
+        Array.Fill(numbers, (ushort)0x3f80); // 1
+        nint matrix = Planted.Allocate(2 * numbers.Length), y = Planted.Allocate(4 * 128);
+        fixed (ushort* source = numbers)
+            Planted.Driver.Check(Planted.Driver.MemcpyHostToDevice(matrix, source, (nuint)(2 * numbers.Length), planted.Stream), "copy");
+        TensorMap map = new TensorMaps(Planted.Driver)[TensorBoxes.Matrix(matrix, 64, 16, 64, 64, 8)];
+        int got = planted.Launch("k", 1, 128, 4096, Arg.By(in map), (long)y, fault);
+        Assert.That(got, Is.EqualTo(code), Planted.Message);
+        if (code != 0)
+            Assert.That(Planted.Message, Does.Contain(words));
+        else
+            Assert.That(planted.Download(y, 128), Is.All.EqualTo(16.0f));
+        Planted.ForgetError();
+        _ = Planted.Driver.MemFree(matrix);
+        _ = Planted.Driver.MemFree(y);
+    }
+}
