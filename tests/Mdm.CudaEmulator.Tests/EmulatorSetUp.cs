@@ -1,17 +1,15 @@
 using System.Diagnostics;
 using Mdm.Kernels.Cuda.Native;
-using NUnit.Framework.Internal;
+using Mdm.Tests;
 
-namespace Mdm.CudaEmulator.Tests;
+// Above all namespaces of this assembly: the golden tests need the emulator too.
+namespace Mdm;
 
 /// <summary>Builds the emulator where its sources are newer, and makes it this process's CUDA. Without g++ everything here is
 /// skipped.</summary>
 [SetUpFixture]
 public sealed class EmulatorSetUp
 {
-    /// <summary>The folder of the repository.</summary>
-    public static string Repository { get; } = FindRepository();
-
     [OneTimeSetUp]
     public void BuildAndChoose()
     {
@@ -19,7 +17,7 @@ public sealed class EmulatorSetUp
             Assert.Ignore("the CUDA emulator runs on Linux only");
         if (!HasCompiler())
             Assert.Ignore("the CUDA emulator needs g++, which is not installed");
-        string folder = Path.Combine(Repository, "tests", "CudaEmulator"), library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
+        string folder = Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator"), library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
         DateTime newest = Directory.GetFiles(folder).Max(File.GetLastWriteTimeUtc);
         if (!File.Exists(library) || File.GetLastWriteTimeUtc(library) < newest)
         {
@@ -52,13 +50,5 @@ public sealed class EmulatorSetUp
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return (process.ExitCode, output + errors.Result);
-    }
-
-    private static string FindRepository()
-    {
-        string? folder = TestContext.CurrentContext.TestDirectory;
-        while (folder != null && !File.Exists(Path.Combine(folder, "MdmNative.sln")))
-            folder = Path.GetDirectoryName(folder);
-        return folder ?? throw new InvalidOperationException("the tests do not lie within the repository");
     }
 }

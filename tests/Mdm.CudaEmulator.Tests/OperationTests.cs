@@ -5,7 +5,9 @@ using Mdm.Tensors.Checks;
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Every case of the operation table with the CUDA kernels, which see their threads in a shuffled order.</summary>
-public sealed class OperationTests
+[TestFixture(DType.Float32)]
+[TestFixture(DType.BFloat16)]
+public sealed class OperationTests(DType type)
 {
     private static IEnumerable<TestCaseData> Cases() =>
         OperationTable.All.Select(test => new TestCaseData(test).SetArgDisplayNames(test.ToString()));
@@ -18,7 +20,7 @@ public sealed class OperationTests
     {
         IDevice device = Devices.Open("cuda");
         long before = device.Memory.InUse;
-        CaseResult result = OperationChecker.Check(test, device);
+        CaseResult result = OperationChecker.Check(test, device, type);
         Assert.That(result.Fault, Is.Null);
         Assert.That(device.Memory.InUse, Is.EqualTo(before), "bytes in use afterwards");
     }

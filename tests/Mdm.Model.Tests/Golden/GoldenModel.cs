@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Mdm.Kernels.Cpu;
+using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Networks;
 using Mdm.Tensors;
@@ -11,7 +11,8 @@ namespace Mdm.Model.Tests.Golden;
 /// <summary>A recorded network with its weights.</summary>
 internal static class GoldenModel
 {
-    public static CpuDevice Device { get; } = new();
+    /// <summary>Where networks are computed; each test project says where.</summary>
+    public static IDevice Device => Devices.Open(GoldenDevice.Name);
 
     /// <param name="name">E.g. <c>unet_c</c>: its <c>.yaml</c> and <c>.weights.safetensors</c>.</param>
     /// <param name="training">With gradients.</param>
