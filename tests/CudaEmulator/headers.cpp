@@ -36,7 +36,7 @@ uint64_t headers_version()
         for (const HeaderFile& file : header_files())
             add(file.text);
         add(header_compiler);
-        return hash;
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? hash : hash + 1; // see nvrtc.cpp
     }();
     return version;
 }
