@@ -59,6 +59,53 @@ internal sealed class NormalizationTests(CpuLevel level) : LevelFixture(level)
         Assert.That(again, Is.EqualTo(y), "the same bits twice");
     }
 
+    [TestCase(1, 2048, 40, 8, 13, true)]
+    [TestCase(2, 131, 24, 3, 16, false)]
+    [TestCase(9, 7, 9, 1, 8, true)]
+    public void Group_norm_of_two_sources_is_that_of_their_concatenation(
+        int batch, int positions, int channels, int groups, int skipChannels, bool silu)
+    {
+        GroupNormShape s = new(batch, positions, channels, groups, 1e-5f, silu);
+        GroupNormCase data = new(s, true);
+        int first = channels - skipChannels, n = data.X.Length;
+        (float[] x, float[] skip) = Split(data.X);
+        float[] y = Zeros(n), mean = Zeros(batch * groups), rstd = Zeros(batch * groups), joined = Zeros(n);
+        data.Forward(Kernels, joined, mean, rstd);
+        Kernels.GroupNormForward(s with { SkipChannels = skipChannels }, Ptr(x), Ptr(data.Gamma), Ptr(data.Beta),
+            Ptr(data.ScaleShift), Ptr(y), Ptr(mean), Ptr(rstd), Ptr(skip));
+        Near(y, Wide(joined), 1e-6, "y");
+
+        float[] dJoined = Zeros(n), gamma = Zeros(channels), beta = Zeros(channels), modulation = Zeros(2 * batch * channels);
+        Kernels.GroupNormBackward(s, Ptr(data.Dy), Ptr(data.X), Ptr(data.Gamma), Ptr(data.Beta), Ptr(data.ScaleShift), Ptr(mean),
+            Ptr(rstd), Into(dJoined), Into(gamma), Into(beta), Into(modulation));
+        (float[] dx, float[] dskip) = Split(dJoined);
+        float[] x2 = Filled(x.Length, float.NaN), skip2 = Filled(skip.Length, 1), modulation2 = Zeros(modulation.Length);
+        float[] gamma2 = Zeros(channels), beta2 = Zeros(channels);
+        Kernels.GroupNormBackward(s with { SkipChannels = skipChannels }, Ptr(data.Dy), Ptr(x), Ptr(data.Gamma), Ptr(data.Beta),
+            Ptr(data.ScaleShift), Ptr(mean), Ptr(rstd), Into(x2), Into(gamma2), Into(beta2), Into(modulation2), Ptr(skip),
+            AddTo(skip2));
+        Near(x2, Wide(dx), 1e-6, "dx");
+        Near(skip2, Array.ConvertAll(dskip, v => v + 1.0), 1e-6, "dskip");
+        Near(gamma2, Wide(gamma), 1e-6, "dgamma");
+        Near(beta2, Wide(beta), 1e-6, "dbeta");
+        Near(modulation2, Wide(modulation), 1e-6, "dscaleShift");
+
+        (float[] First, float[] Second) Split(float[] all)
+        {
+            float[] a = Zeros(batch * positions * first), b = Zeros(batch * positions * skipChannels);
+            for (int i = 0; i < all.Length; i++)
+            {
+                (int row, int c) = (i / channels, i % channels);
+                if (c < first)
+                    a[row * first + c] = all[i];
+                else
+                    b[row * skipChannels + c - first] = all[i];
+            }
+
+            return (a, b);
+        }
+    }
+
     [TestCase(1, 5)]
     [TestCase(3, 17)]
     [TestCase(130, 40)]

@@ -72,15 +72,16 @@ public sealed class CountingDeviceTests
         using var device = new CountingDevice();
         using var training = new TinyTraining(device);
         device.Counter.Reset();
-        var forward = new Dictionary<string, Work>();
+        var byModule = new Dictionary<string, Work>();
         device.Counter.Observer = call =>
         {
             if (Module.Running is { } module)
-                forward[module.Path] = forward.GetValueOrDefault(module.Path) + call;
+                byModule[module.Path] = byModule.GetValueOrDefault(module.Path) + call;
         };
         training.Gradients(batch: 1, height: 4, width: 4);
-        Assert.That(forward["first"].Operations, Is.EqualTo(2 * 16 * 8 * 9 * 3));
-        Assert.That(forward["qkv"].Operations, Is.EqualTo(2 * 16 * 8 * 24));
+        // The result, the weight's and the bias's gradient; the image wants none. Then the same with an input that wants one.
+        Assert.That(byModule["first"].Operations, Is.EqualTo(2 * (2 * 16 * 8 * 9 * 3) + 16 * 8));
+        Assert.That(byModule["qkv"].Operations, Is.EqualTo(3 * (2 * 16 * 8 * 24) + 16 * 24));
     }
 
     [Test]
