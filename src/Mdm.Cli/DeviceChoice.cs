@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Kernels.Cpu;
+using Mdm.Kernels.Cuda;
 using Mdm.Model.Configuration;
 using Mdm.Tensors;
 
@@ -14,7 +15,9 @@ internal static class DeviceChoice
             CpuThreads.Count = config.Threads;
         if (config.Multinode)
             Terminal.Warn("multinode is not supported yet; this machine works alone");
-        return Devices.Open(config.Device);
+        IDevice device = Devices.Open(config.Device);
+        Prepare(device);
+        return device;
     }
 
     /// <summary>Opens the device to draw on. A checkpoint that was trained in bfloat16 is drawn in float32 where the device has
@@ -30,5 +33,18 @@ internal static class DeviceChoice
         }
 
         return device;
+    }
+
+    /// <summary>Compiles a GPU's kernels before the work begins, which is needed once on a machine.</summary>
+    private static void Prepare(IDevice device)
+    {
+        if (device is not CudaDevice cuda || cuda.KernelsToCompile is not (> 0 and var count))
+            return;
+        Terminal.Note($"{device.Name}: compiling {count} kernel files, which is needed once");
+        Progress.Bar("compiling kernels", report =>
+        {
+            cuda.CompileKernels((done, all, _) => report((double)done / all));
+            return count;
+        });
     }
 }

@@ -62,7 +62,12 @@ internal static class Shell
             Terminal.Error("interrupted");
             return Interrupted;
         }
-        catch (Exception e) when (e is OutOfMemoryException)
+        catch (OutOfDeviceMemoryException e)
+        {
+            Terminal.Error(e.Message);
+            return Failure;
+        }
+        catch (OutOfMemoryException)
         {
             Terminal.Error("out of memory: try a smaller --batch-size, or --gradient-checkpointing when training");
             return Failure;

@@ -17,7 +17,7 @@ public interface IDevice : IDisposable
     bool Supports(DType type);
 
     /// <summary>64-byte aligned memory, contents undefined, from the device's pool.
-    /// Throws <see cref="OutOfMemoryException"/> that says what was asked, held and what to lower.</summary>
+    /// Throws <see cref="OutOfDeviceMemoryException"/> that says what was asked, held and what to lower.</summary>
     nint Allocate(long bytes);
 
     /// <summary>Back to the pool. bytes as given to <see cref="Allocate"/>.</summary>

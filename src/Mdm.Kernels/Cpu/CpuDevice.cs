@@ -118,7 +118,7 @@ public sealed unsafe class CpuDevice : IDevice
         return (nint)block;
     }
 
-    private OutOfMemoryException OutOfMemory(long bytes) => new(
+    private OutOfDeviceMemoryException OutOfMemory(long bytes) => new(
         $"cpu: asked for {Megabytes(bytes)} with {Megabytes(inUse)} in use of {Megabytes(limit)}; "
         + "lower the batch size or the image size, or turn on gradient checkpointing");
 

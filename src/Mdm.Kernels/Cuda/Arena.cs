@@ -21,6 +21,12 @@ internal sealed class Segment(Arena arena, nint address, long bytes)
     public nint Address => address;
 
     public long Bytes => bytes;
+
+    /// <summary>Whether nothing has been taken from it since it was lent to a capture.</summary>
+    public bool IsUntouched { get; set; }
+
+    /// <summary>Captured work that needs the segment as long as it lives, where every block stands alone.</summary>
+    public MemoryPool.Capture? Holder { get; set; }
 }
 
 /// <summary>A part of a segment, in use or free. Free neighbours are always joined.</summary>
@@ -70,6 +76,7 @@ internal sealed class Arena(IDeviceHeap heap, long segmentBytes)
         if (best == null)
             return null;
         Unlink(best);
+        best.Segment.IsUntouched = false;
         if (best.Bytes > bytes)
         {
             var rest = new Block(best.Segment, best.Address + (nint)bytes, best.Bytes - bytes) { Before = best, After = best.After };
@@ -149,6 +156,26 @@ internal sealed class Arena(IDeviceHeap heap, long segmentBytes)
         Array.Clear(lists);
         Array.Clear(filled);
         Reserved = 0;
+    }
+
+    /// <summary>Hands the segments over that nobody uses: lent ones get the mark that nothing has been taken from them, and
+    /// otherwise only those go that still have it.</summary>
+    public void MoveUnused(Arena other, bool lend)
+    {
+        foreach (Block block in FreeBlocks().Where(b => b.Before == null && b.After == null).ToArray())
+        {
+            Segment segment = block.Segment;
+            if (!lend && !segment.IsUntouched)
+                continue;
+            Unlink(block);
+            segments.Remove(segment);
+            Reserved -= segment.Bytes;
+            segment.IsUntouched = lend;
+            segment.Arena = other;
+            other.segments.Add(segment);
+            other.Reserved += segment.Bytes;
+            other.Link(block);
+        }
     }
 
     /// <summary>Hands all segments over to another arena, with the blocks in use there.</summary>

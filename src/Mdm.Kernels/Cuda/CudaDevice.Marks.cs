@@ -14,6 +14,7 @@ public sealed unsafe partial class CudaDevice
         MakeCurrent();
         lock (streamGate)
         {
+            RequireNoCapture("a mark");
             int at = (int)(marked % MaxMarks);
             if (at == marks.Count)
             {

@@ -11,19 +11,28 @@ public sealed unsafe partial class CudaDevice
     {
         MakeCurrent();
         lock (streamGate)
+        {
+            RequireNoCapture("an upload");
             uploads.Upload(source, destination);
+        }
     }
 
     public void Download(nint source, Span<byte> destination)
     {
         MakeCurrent();
+        lock (streamGate)
+            RequireNoCapture("a download");
         downloads.Download(source, destination);
     }
 
     public void Synchronize()
     {
         MakeCurrent();
-        Check(driver.StreamSynchronize(stream), "cuStreamSynchronize");
+        lock (streamGate)
+        {
+            RequireNoCapture("waiting");
+            Check(driver.StreamSynchronize(stream), "cuStreamSynchronize");
+        }
     }
 
     /// <summary>Queues a kernel.</summary>

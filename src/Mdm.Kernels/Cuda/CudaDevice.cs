@@ -18,7 +18,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
     private readonly nint stream;
     private readonly MemoryPool pool;
     private readonly KernelLoader loader;
-    private readonly KernelCompiler compiler;
+    private readonly KernelBinaries binaries;
     private readonly StagingRing uploads;
     private readonly Downloads downloads;
     private readonly bool synchronous = IsSet("MDM_SYNC");
@@ -37,7 +37,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         {
             HopperInstructions = KernelCompiler.HasHopperInstructions(nvrtc, properties.Capability),
         };
-        compiler = new KernelCompiler(nvrtc, KernelSources.Default(), properties.Capability, Properties.HopperInstructions);
+        var compiler = new KernelCompiler(nvrtc, KernelSources.Default(), properties.Capability, Properties.HopperInstructions);
         Description = $"{properties.Name} ({Name}), {properties.TotalMemory / (1 << 30)} GB, {compiler.Architecture}, "
             + $"NVRTC {nvrtc.Version}";
         nint retained;
@@ -52,9 +52,10 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         stream = created;
         // The emulator guards the bounds of every allocation and looks for leaks, which a pool would hide.
         pool = new MemoryPool(this, direct: CudaLibraries.Emulated);
-        loader = new KernelLoader(driver, compiler.Compile);
-        uploads = new StagingRing(driver, stream);
-        downloads = new Downloads(driver, stream);
+        binaries = new KernelBinaries(compiler, CubinCache.Default());
+        loader = new KernelLoader(driver, module => binaries[module]);
+        uploads = new StagingRing(driver, stream, Check);
+        downloads = new Downloads(driver, stream, streamGate, Check);
         Kernels = new CudaKernels(this);
     }
 
@@ -78,6 +79,10 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
 
     public MemoryStatistics Memory => pool.Statistics;
 
+    /// <summary>How many files of kernels still have to be compiled for this GPU; each is compiled when it is first needed, or
+    /// by <see cref="CompileKernels"/>. The emulator compiles only what is needed.</summary>
+    public int KernelsToCompile => CudaLibraries.Emulated ? 0 : binaries.Missing(CudaKernels.Modules).Length;
+
     /// <summary>What launches depend on.</summary>
     internal CudaProperties Properties { get; }
 
@@ -90,17 +95,27 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         MakeCurrent();
-        nint address = pool.Allocate(bytes);
-        return address != 0 ? address : throw OutOfMemory(bytes);
+        lock (streamGate)
+        {
+            nint address = pool.Allocate(bytes);
+            return address != 0 ? address : throw OutOfMemory(bytes);
+        }
     }
 
     public void Free(nint address, long bytes)
     {
         MakeCurrent();
-        pool.Free(address, bytes);
+        lock (streamGate)
+            pool.Free(address, bytes);
     }
 
     public void ResetPeak() => pool.ResetPeak();
+
+    /// <summary>Compiles what is still to be compiled, on all cores.</summary>
+    /// <param name="progress">Told how many files are done, of how many, and the name of the last.</param>
+    /// <exception cref="MdmException">A source has errors.</exception>
+    public void CompileKernels(Action<int, int, string>? progress) =>
+        binaries.Compile(binaries.Missing(CudaKernels.Modules), progress);
 
     /// <summary>Waits for the work, then gives everything back to the driver.</summary>
     public void Dispose()
@@ -148,12 +163,12 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         t_current = this;
     }
 
-    private OutOfMemoryException OutOfMemory(long bytes)
+    private OutOfDeviceMemoryException OutOfMemory(long bytes)
     {
         nuint free, total;
         driver.Check(driver.MemGetInfo(&free, &total), "cuMemGetInfo");
         MemoryStatistics memory = Memory;
-        return new OutOfMemoryException(
+        return new OutOfDeviceMemoryException(
             $"{Name}: asked for {Megabytes(bytes)} with {Megabytes(memory.InUse)} in use, {Megabytes(memory.Reserved)} held and "
             + $"{Megabytes((long)free)} of {Megabytes((long)total)} free on the GPU; lower the batch size or the image size, "
             + "turn on gradient checkpointing or end other programs on the GPU");

@@ -4,7 +4,11 @@ namespace Mdm.Kernels.Cuda;
 
 /// <summary>Copies from the device through two page-locked buffers: while the host empties one, the GPU fills the other.
 /// The context must be current.</summary>
-internal sealed unsafe class Downloads(CudaDriver driver, nint stream) : IDisposable
+/// <param name="driver">The driver.</param>
+/// <param name="stream">Whose work comes first.</param>
+/// <param name="streamGate">Held while something is queued.</param>
+/// <param name="check">Throws unless a call, named second, returned success.</param>
+internal sealed unsafe class Downloads(CudaDriver driver, nint stream, Lock streamGate, Action<int, string> check) : IDisposable
 {
     private const int Bytes = 4 << 20;
     private const uint WithoutTiming = 2;
@@ -27,7 +31,7 @@ internal sealed unsafe class Downloads(CudaDriver driver, nint stream) : IDispos
             {
                 if (i + 1 < pieces)
                     Request(i + 1, source, destination.Length);
-                driver.Check(driver.EventSynchronize(filled[i % 2]), "cuEventSynchronize");
+                check(driver.EventSynchronize(filled[i % 2]), "cuEventSynchronize");
                 Span<byte> target = destination.Slice(i * Bytes, Math.Min(Bytes, destination.Length - i * Bytes));
                 new ReadOnlySpan<byte>((void*)buffers[i % 2], target.Length).CopyTo(target);
             }
@@ -49,9 +53,12 @@ internal sealed unsafe class Downloads(CudaDriver driver, nint stream) : IDispos
     private void Request(int piece, nint source, int length)
     {
         int from = piece * Bytes;
-        driver.Check(driver.MemcpyDeviceToHost(
-            (void*)buffers[piece % 2], source + from, (nuint)Math.Min(Bytes, length - from), stream), "cuMemcpyDtoHAsync");
-        driver.Check(driver.EventRecord(filled[piece % 2], stream), "cuEventRecord");
+        lock (streamGate)
+        {
+            check(driver.MemcpyDeviceToHost(
+                (void*)buffers[piece % 2], source + from, (nuint)Math.Min(Bytes, length - from), stream), "cuMemcpyDtoHAsync");
+            check(driver.EventRecord(filled[piece % 2], stream), "cuEventRecord");
+        }
     }
 
     private void Allocate()
@@ -59,9 +66,9 @@ internal sealed unsafe class Downloads(CudaDriver driver, nint stream) : IDispos
         for (int i = 0; i < 2; i++)
         {
             nint value;
-            driver.Check(driver.MemHostAlloc(&value, Bytes, 0), "cuMemHostAlloc");
+            check(driver.MemHostAlloc(&value, Bytes, 0), "cuMemHostAlloc");
             buffers[i] = value;
-            driver.Check(driver.EventCreate(&value, WithoutTiming), "cuEventCreate");
+            check(driver.EventCreate(&value, WithoutTiming), "cuEventCreate");
             filled[i] = value;
         }
     }

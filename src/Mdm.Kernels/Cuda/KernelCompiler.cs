@@ -7,25 +7,28 @@ internal sealed class KernelCompiler
 {
     private const int Hopper = 90;
 
-    private readonly Nvrtc nvrtc;
-    private readonly KernelSources sources;
+    private readonly ICudaCompiler compiler;
 
-    /// <param name="nvrtc">The compiler.</param>
+    /// <param name="compiler">NVRTC.</param>
     /// <param name="sources">What it compiles.</param>
     /// <param name="capability">Compute capability of the GPU, as 10·major + minor.</param>
     /// <param name="architectureSpecific">Whether the code may use instructions that only this very GPU has (<c>sm_90a</c>).</param>
-    public KernelCompiler(Nvrtc nvrtc, KernelSources sources, int capability, bool architectureSpecific)
+    public KernelCompiler(ICudaCompiler compiler, KernelSources sources, int capability, bool architectureSpecific)
     {
-        this.nvrtc = nvrtc;
-        this.sources = sources;
+        this.compiler = compiler;
+        Sources = sources;
         Capability = capability;
         ArchitectureSpecific = architectureSpecific;
-        int newest = nvrtc.Architectures.Count > 0 ? nvrtc.Architectures[^1] : int.MaxValue;
+        int newest = compiler.Architectures.Count > 0 ? compiler.Architectures[^1] : int.MaxValue;
         EmitsPtx = capability > newest;
         Architecture = EmitsPtx ? $"compute_{newest}" : $"sm_{capability}{(architectureSpecific ? "a" : "")}";
     }
 
+    public KernelSources Sources { get; }
+
     public int Capability { get; }
+
+    public Version Version => compiler.Version;
 
     /// <summary>Whether Hopper's own instructions (wgmma) may be used.</summary>
     public bool ArchitectureSpecific { get; }
@@ -37,7 +40,7 @@ internal sealed class KernelCompiler
     public string Architecture { get; }
 
     /// <summary>Whether a compiler makes Hopper's own instructions for a GPU.</summary>
-    public static bool HasHopperInstructions(Nvrtc nvrtc, int capability) => capability == Hopper && nvrtc.Version.Major >= 12;
+    public static bool HasHopperInstructions(ICudaCompiler compiler, int capability) => capability == Hopper && compiler.Version.Major >= 12;
 
     /// <summary>Whether the GPU and the compiler are up to a module.</summary>
     public bool CanCompile(KernelModule module) =>
@@ -58,11 +61,11 @@ internal sealed class KernelCompiler
     /// <exception cref="MdmException">The source has errors: the message has the compiler's log.</exception>
     public byte[] Compile(KernelModule module, string[] moreOptions, out string log)
     {
-        CompilerOutput output = nvrtc.Compile(
-            sources[module.File], sources.Headers, [.. Options(module), .. moreOptions], EmitsPtx);
+        CompilerOutput output = compiler.Compile(
+            Sources[module.File], Sources.Headers, [.. Options(module), .. moreOptions], EmitsPtx);
         log = output.Log;
         return output.Binary ?? throw new MdmException(
-            $"{module.File}{(module.Defines.Length > 0 ? $" ({module.Defines})" : "")}: NVRTC {nvrtc.Version} finds errors for "
+            $"{module.File}{(module.Defines.Length > 0 ? $" ({module.Defines})" : "")}: NVRTC {compiler.Version} finds errors for "
             + $"{Architecture}:\n{output.Log}");
     }
 }

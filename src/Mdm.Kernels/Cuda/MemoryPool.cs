@@ -48,9 +48,10 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
             if (!used.Remove(address, out Block? block))
                 throw new InvalidOperationException($"freeing {bytes} bytes at 0x{address:x}, where nothing is allocated");
             inUse -= bytes;
-            // Captured work may read this memory at every replay.
-            if (capture is { } current && current.IsOfThisThread && (direct || !current.Owns(block.Segment.Arena)))
-                current.Held.Add(block);
+            if (capture is { } current && (direct || !current.Owns(block.Segment.Arena)))
+                current.Held.Add(block); // captured work may use this memory at every replay
+            else if (block.Segment.Holder is { } holder)
+                holder.Held.Add(block);
             else
                 Return(block);
         }
@@ -85,18 +86,26 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
         }
     }
 
-    /// <summary>From now on this thread's allocations are the capture's, until <see cref="EndCapture"/>.</summary>
+    /// <summary>From now on allocations are the capture's, until <see cref="EndCapture"/>.</summary>
     public Capture BeginCapture()
     {
         lock (gate)
-            return capture = new Capture(new Arenas(heap));
+        {
+            capture = new Capture(new Arenas(heap));
+            // What warm-up left behind is room enough, as a rule.
+            shared.LendTo(capture.Own);
+            captured += capture.Own.Reserved;
+            return capture;
+        }
     }
 
     public void EndCapture()
     {
         lock (gate)
         {
-            captured += capture!.Own.Reserved;
+            captured -= capture!.Own.Reserved;
+            capture.Own.GiveBackUntouched(shared);
+            captured += capture.Own.Reserved;
             capture = null;
         }
     }
@@ -108,6 +117,8 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
         {
             captured -= ended.Own.Reserved;
             ended.Own.MoveTo(shared);
+            foreach (Segment segment in ended.Direct)
+                segment.Holder = null;
             foreach (Block block in ended.Held)
                 Return(block);
             ended.Held.Clear();
@@ -132,22 +143,29 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
         if (!heap.TryReserve(size, out nint address))
             return null;
         directBytes += size;
-        return new Block(new Segment(shared.Small, address, size), address, size);
+        var segment = new Segment(shared.Small, address, size) { Holder = capture };
+        capture?.Direct.Add(segment);
+        return new Block(segment, address, size);
     }
 
     private Block? Pooled(long bytes)
     {
-        Arenas from = capture is { IsOfThisThread: true } current ? current.Own : shared;
-        Arena arena = from.For(bytes);
+        Arena arena = (capture?.Own ?? shared).For(bytes);
         if (arena.TryTake(bytes) is { } block)
             return block;
+        long before = arena.Reserved;
         if (!arena.TryGrow(bytes))
         {
+            if (capture != null) // giving memory back waits for the stream, which is not possible now
+                return null;
             shared.Trim();
+            before = arena.Reserved;
             if (!arena.TryGrow(bytes))
                 return null;
         }
 
+        if (capture != null)
+            captured += arena.Reserved - before;
         return arena.TryTake(bytes);
     }
 
@@ -155,14 +173,13 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
     /// <param name="own">What it allocates.</param>
     internal sealed class Capture(Arenas own)
     {
-        private readonly int thread = Environment.CurrentManagedThreadId;
-
         public Arenas Own => own;
 
-        /// <summary>Other memory that was freed inside, or (where every block stands alone) any.</summary>
+        /// <summary>Other memory that was freed inside; where every block stands alone, all that was freed.</summary>
         public List<Block> Held { get; } = [];
 
-        public bool IsOfThisThread => thread == Environment.CurrentManagedThreadId;
+        /// <summary>Where every block stands alone: those that were allocated inside.</summary>
+        public List<Segment> Direct { get; } = [];
 
         public bool Owns(Arena arena) => arena == own.Small || arena == own.Large;
     }
@@ -190,6 +207,20 @@ internal sealed class MemoryPool(IDeviceHeap heap, bool direct)
         {
             Small.ReleaseAll();
             Large.ReleaseAll();
+        }
+
+        /// <summary>Lends the segments that nobody uses.</summary>
+        public void LendTo(Arenas other)
+        {
+            Small.MoveUnused(other.Small, lend: true);
+            Large.MoveUnused(other.Large, lend: true);
+        }
+
+        /// <summary>Gives the lent segments back from which nothing was taken.</summary>
+        public void GiveBackUntouched(Arenas other)
+        {
+            Small.MoveUnused(other.Small, lend: false);
+            Large.MoveUnused(other.Large, lend: false);
         }
 
         public void MoveTo(Arenas other)

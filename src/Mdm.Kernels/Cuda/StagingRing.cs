@@ -4,7 +4,10 @@ namespace Mdm.Kernels.Cuda;
 
 /// <summary>Page-locked memory through which the host sends data without waiting: a copy into the ring, then a copy by the GPU
 /// in its own time. Only a full ring makes the host wait. Calls are made one at a time, with the context current.</summary>
-internal sealed unsafe class StagingRing(CudaDriver driver, nint stream) : IDisposable
+/// <param name="driver">The driver.</param>
+/// <param name="stream">Where the copies are queued.</param>
+/// <param name="check">Throws unless a call, named second, returned success.</param>
+internal sealed unsafe class StagingRing(CudaDriver driver, nint stream, Action<int, string> check) : IDisposable
 {
     private const int Bytes = 16 << 20;
     private const int Alignment = 256;
@@ -47,9 +50,9 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream) : IDisp
     {
         int at = Reserve((piece.Length + Alignment - 1) / Alignment * Alignment);
         piece.CopyTo(new Span<byte>((byte*)memory + at, piece.Length));
-        driver.Check(driver.MemcpyHostToDevice(destination, (byte*)memory + at, (nuint)piece.Length, stream), "cuMemcpyHtoDAsync");
+        check(driver.MemcpyHostToDevice(destination, (byte*)memory + at, (nuint)piece.Length, stream), "cuMemcpyHtoDAsync");
         nint mark = events.Count > 0 ? events.Pop() : CreateEvent();
-        driver.Check(driver.EventRecord(mark, stream), "cuEventRecord");
+        check(driver.EventRecord(mark, stream), "cuEventRecord");
         pending.Enqueue((mark, head));
     }
 
@@ -59,7 +62,7 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream) : IDisp
         if (memory == 0)
         {
             nint allocated;
-            driver.Check(driver.MemHostAlloc(&allocated, Bytes, 0), "cuMemHostAlloc");
+            check(driver.MemHostAlloc(&allocated, Bytes, 0), "cuMemHostAlloc");
             memory = allocated;
         }
 
@@ -94,7 +97,7 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream) : IDisp
     private void Retire()
     {
         (nint mark, int end) = pending.Dequeue();
-        driver.Check(driver.EventSynchronize(mark), "cuEventSynchronize");
+        check(driver.EventSynchronize(mark), "cuEventSynchronize");
         tail = end;
         events.Push(mark);
     }
@@ -102,7 +105,7 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream) : IDisp
     private nint CreateEvent()
     {
         nint mark;
-        driver.Check(driver.EventCreate(&mark, WithoutTiming), "cuEventCreate");
+        check(driver.EventCreate(&mark, WithoutTiming), "cuEventCreate");
         return mark;
     }
 }
