@@ -3,7 +3,7 @@
 //   o_i = Σ_j p_ij v_j,  p_ij = e^(s_ij - L_i),  s_ij = scale·q_i·k_j + bias_ij over the keys that count,  L_i = log Σ_j e^s_ij
 //
 // The scores never leave the registers: key tile by key tile, a running maximum m and sum l of each query's softmax are
-// carried on, and what was summed so far is rescaled when m grows (Milakov & Gimelshein, arXiv 1805.02867; Dao, arXiv 2307.08691).
+// carried on, and what was summed so far is rescaled when m grows (arXiv 1805.02867, 2307.08691).
 //
 // Layout: q, k, v, o are rows of [batch·positions, stride], head h at columns h·width..; they may be parts of wider rows.
 // Launch: grid (queries / (64·M), heads, batch), 128 threads. A warp owns 16·M queries. Two stages of keys and values

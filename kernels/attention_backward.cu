@@ -1,7 +1,8 @@
 // Gradients of streaming attention on tensor cores, bfloat16. With p_ij = e^(scale·q_i·k_j - L_i) made again from the forward
 // pass's L, and δ_i = dO_i·o_i (attention_delta in attention_generic.cu):
 //
-//   dv_j = Σ_i p_ij dO_i,   dp_ij = dO_i·v_j,   ds_ij = p_ij (dp_ij - δ_i),   dq_i = scale Σ_j ds_ij k_j,   dk_j = scale Σ_i ds_ij q_i
+//   dp_ij = dO_i·v_j,   ds_ij = p_ij (dp_ij - δ_i)
+//   dv_j = Σ_i p_ij dO_i,   dk_j = scale Σ_i ds_ij q_i,   dq_i = scale Σ_j ds_ij k_j
 //
 // Layout: as in attention.cu; any gradient may be left out or added to what is there. There is no bias here.
 // Launch: 128 threads. attention_backward_keys: grid (keys / (64·M), heads, batch), dk and dv of a block of keys, over all tiles
@@ -14,7 +15,7 @@
 // version                          | 1,024 x 1,024, width 64   | 256 x 256, width 96 | 1,024 x 128, width 64 (cross)
 // mma.sync, limit predicted        | 350 TFLOP/s (250 counting 10) | 300 TFLOP/s     | 250 TFLOP/s
 // measured                         | not measured yet          | not measured yet    | not measured yet
-// The limits are those of one H100: shared memory feeds 128 bytes a clock, a product with 16 rows a warp takes 256 for 4,096 FLOP.
+// The limits are those of one H100: shared memory feeds 128 bytes a clock, 16 rows a warp take 256 for 4,096 FLOP.
 #include "attention_mma.cuh"
 
 typedef Vec<float, 2> FloatPair;

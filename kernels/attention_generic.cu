@@ -1,7 +1,8 @@
 // Streaming attention for every type and head width, in true float32: what attention.cu and attention_backward.cu compute (their
 // formulas hold here), where those do not serve: float32 activations, widths above 128, gradients with a bias.
 //
-// Layout: as in attention.cu. Launch: 256 threads; grid (tiles · slices, heads, batch), a tile being 64 queries (attention_forward,
+// Layout: as in attention.cu.
+// Launch: 256 threads; grid (tiles · slices, heads, batch), a tile being 64 queries (attention_forward,
 // attention_backward_queries) or 64 keys (attention_backward_keys), a slice SLICE columns of the result (64, 96 or 128).
 // Scores of 64 x 64 are made in registers, 4x4 a thread, from pieces of 32 columns of both operands in shared memory, so any
 // width does; several slices make them again. They pass through shared memory as weights of the second product.
@@ -281,7 +282,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_keys(A
         {
             int query = i0 + thread_x() + 16 * j;
             bool exists = query < a.queries;
-            float logSum = exists ? a.logSumExp[numbers + query] * kLog2E : 0.0f, delta = exists ? a.delta[numbers + query] : 0.0f;
+            float logSum = exists ? a.logSumExp[numbers + query] * kLog2E : 0.0f;
+            float delta = exists ? a.delta[numbers + query] : 0.0f;
 #pragma unroll
             for (int i = 0; i < 4; i++)
             {

@@ -30,7 +30,8 @@ public sealed class AttentionTests
     {
         (int Queries, int Keys, Masked Mask)[] sizes =
         [
-            (1, 1, Masked.No), (5, 37, Masked.Some), (64, 65, Masked.AllButOne), (130, 64, Masked.No), (65, 130, Masked.OneSample),
+            (1, 1, Masked.No), (5, 37, Masked.Some), (64, 65, Masked.AllButOne), (130, 64, Masked.No),
+            (65, 130, Masked.OneSample),
         ];
 
         // On tensor cores: widths that fill their compilation and widths that do not. The emulated GPU has 4 multiprocessors;
@@ -121,7 +122,8 @@ public sealed class AttentionTests
         double[] q = Draw(66 * 64, 1, 8), k = Draw(130 * 64, 2, 8), v = Draw(130 * 64, 3), dO = Draw(66 * 64, 4);
         Reference expected = new(s, q, k, v, null, null, dO);
         Assert.That(expected.LogSumExp.Max(), Is.GreaterThan(500));
-        Rows pq = on.Rows(q), pk = on.Rows(k), pv = on.Rows(v), po = on.Rows(new double[q.Length]), dq = on.Rows(new double[q.Length]);
+        Rows pq = on.Rows(q), pk = on.Rows(k), pv = on.Rows(v), po = on.Rows(new double[q.Length]);
+        Rows dq = on.Rows(new double[q.Length]);
         Ptr sums = on.Floats(new double[66]);
         on.Device.Kernels.AttentionForward(s, pq, pk, pv, Ptr.None, po, sums);
         on.Near(po, expected.O, tolerance, "o");
@@ -169,8 +171,7 @@ public sealed class AttentionTests
                 wide[(i / columns * Stride) + (extra / 2) + (i % columns)] = values[i];
             byte[] bytes = type == DType.Float32
                 ? MemoryMarshal.AsBytes<float>(Array.ConvertAll(wide, x => (float)x)).ToArray()
-                : MemoryMarshal.AsBytes<ushort>(Array.ConvertAll(wide, x => (ushort)(BitConverter.SingleToUInt32Bits((float)x) >> 16)))
-                    .ToArray();
+                : MemoryMarshal.AsBytes<ushort>(Array.ConvertAll(wide, ToBFloat16)).ToArray();
             return new(new Ptr(Place(bytes), type) + (extra / 2), Stride);
         }
 
@@ -191,7 +192,7 @@ public sealed class AttentionTests
             byte[] bytes = new byte[_memory.Find(m => m.Address == start).Bytes];
             device.Download(start, bytes);
             float[] wide = type == DType.Float32 ? MemoryMarshal.Cast<byte, float>(bytes).ToArray()
-                : Array.ConvertAll(MemoryMarshal.Cast<byte, ushort>(bytes).ToArray(), x => BitConverter.UInt32BitsToSingle((uint)x << 16));
+                : Array.ConvertAll(MemoryMarshal.Cast<byte, ushort>(bytes).ToArray(), FromBFloat16);
             bool Within(int i) => i % Stride >= extra / 2 && i % Stride < (extra / 2) + columns;
             int used = bytes.Length / type.Size() / Stride * Stride;
             Assert.That(wide.Take(used).Where((_, i) => !Within(i)), Is.All.NaN, "columns beside the heads");
@@ -208,6 +209,10 @@ public sealed class AttentionTests
         }
 
         public void Dispose() => _memory.ForEach(m => device.Free(m.Address, m.Bytes));
+
+        private static ushort ToBFloat16(double x) => (ushort)(BitConverter.SingleToUInt32Bits((float)x) >> 16);
+
+        private static float FromBFloat16(ushort x) => BitConverter.UInt32BitsToSingle((uint)x << 16);
 
         private nint Place(byte[] bytes)
         {

@@ -13,27 +13,8 @@ internal sealed partial class CudaKernels
     private const int GenericAttentionThreads = 256;
     private const int GenericAttentionTile = 64;
 
-    /// <summary>Head widths that the kernels for tensor cores are compiled for.</summary>
-    private static readonly int[] _attentionWidths = [32, 48, 64, 96, 128];
-
-    /// <summary>Columns of the result that a block of the generic kernels makes.</summary>
-    private static readonly int[] _attentionSlices = [64, 96, 128];
-
-    private static readonly KernelModule[] _attentionForward = Array.ConvertAll(_attentionWidths,
-        width => new KernelModule(AttentionFile, $"MDM_T=bf16 WIDTH={width}"));
-
-    private static readonly KernelModule[] _attentionBackward = Array.ConvertAll(_attentionWidths,
-        width => new KernelModule(AttentionBackwardFile, $"MDM_T=bf16 WIDTH={width}"));
-
-    private static readonly KernelModule[] _attentionGeneric = Array.ConvertAll(_attentionSlices,
-        slice => new KernelModule(AttentionGenericFile, $"MDM_T=float SLICE={slice}"));
-
-    /// <summary>bfloat16 comes to the generic kernels rarely: one compilation is enough.</summary>
-    private static readonly KernelModule _attentionGenericBFloat16 =
-        new(AttentionGenericFile, $"MDM_T=bf16 SLICE={_attentionSlices[^1]}");
-
     private static KernelModule[] AttentionModules =>
-        [.. _attentionForward, .. _attentionBackward, .. _attentionGeneric, _attentionGenericBFloat16];
+        [.. Attentions.Forward, .. Attentions.Backward, .. Attentions.Generic, Attentions.GenericBFloat16];
 
     public void AttentionForward(
         in AttentionShape shape, Rows q, Rows k, Rows v, Ptr keyMask, Rows o, Ptr logSumExp, Ptr bias = default)
@@ -51,9 +32,9 @@ internal sealed partial class CudaKernels
         }
 
         // Shared memory: the queries of the block, two stages of keys and values.
-        int variant = WidthVariant(shape.HeadWidth), tile = _attentionWidths[variant] > 96 ? 32 : 64;
+        int variant = WidthVariant(shape.HeadWidth), tile = Attentions.Widths[variant] > 96 ? 32 : 64;
         bool wide = bias.IsNone && Wide(shape, a, shape.Queries, SharedBytes(variant, 128 + 4 * tile));
-        LaunchOnTensorCores(new KernelId(_attentionForward[variant], wide ? "attention_forward_128" : "attention_forward_64"),
+        LaunchOnTensorCores(new KernelId(Attentions.Forward[variant], wide ? "attention_forward_128" : "attention_forward_64"),
             shape, shape.Queries, wide, SharedBytes(variant, (wide ? 128 : 64) + 4 * tile), a);
     }
 
@@ -76,8 +57,9 @@ internal sealed partial class CudaKernels
         (a.DQ, a.DQStride, a.AddQ) = (dq.Ptr.Address, dq.Stride, dq.Accumulate ? 1 : 0);
         (a.DK, a.DKStride, a.AddK) = (dk.Ptr.Address, dk.Stride, dk.Accumulate ? 1 : 0);
         (a.DV, a.DVStride, a.AddV) = (dv.Ptr.Address, dv.Stride, dv.Accumulate ? 1 : 0);
-        if (!(Aligned(dO.Ptr, dO.Stride) && Aligned(dq.Ptr, dq.Stride) && Aligned(dk.Ptr, dk.Stride) && Aligned(dv.Ptr, dv.Stride)))
-            a.Vector = 0;
+        bool aligned = Aligned(dO.Ptr, dO.Stride) && Aligned(dq.Ptr, dq.Stride) && Aligned(dk.Ptr, dk.Stride)
+            && Aligned(dv.Ptr, dv.Stride);
+        a.Vector = aligned ? a.Vector : 0;
         if (numbers > 0)
             device.Launch(new KernelId(GenericModule(type, shape.HeadWidth).Module, "attention_delta"),
                 Blocks(4 * numbers, GenericAttentionThreads), GenericAttentionThreads, 0, Arg.By(in a));
@@ -92,23 +74,23 @@ internal sealed partial class CudaKernels
         }
 
         // Shared memory: two operands of the block's own rows, two stages of two operands of the other side's tile.
-        int variant = WidthVariant(shape.HeadWidth), width = _attentionWidths[variant];
+        int variant = WidthVariant(shape.HeadWidth), width = Attentions.Widths[variant];
         int wideBytes = SharedBytes(variant, 2 * 128 + 4 * 32), bytes = SharedBytes(variant, 2 * 64 + 4 * (width > 96 ? 32 : 64));
         if (keys)
         {
             // Up to 64 keys fill half of a larger block; above width 64 there is none.
             bool wide = width <= 64 && shape.Keys > 64 && Wide(shape, a, shape.Keys, wideBytes);
-            LaunchOnTensorCores(
-                new KernelId(_attentionBackward[variant], wide ? "attention_backward_keys_128" : "attention_backward_keys_64"),
-                shape, shape.Keys, wide, wide ? wideBytes : bytes, a);
+            string kernel = wide ? "attention_backward_keys_128" : "attention_backward_keys_64";
+            LaunchOnTensorCores(new KernelId(Attentions.Backward[variant], kernel), shape, shape.Keys, wide,
+                wide ? wideBytes : bytes, a);
         }
 
         if (queries)
         {
             bool wide = Wide(shape, a, shape.Queries, wideBytes);
-            LaunchOnTensorCores(
-                new KernelId(_attentionBackward[variant], wide ? "attention_backward_queries_128" : "attention_backward_queries_64"),
-                shape, shape.Queries, wide, wide ? wideBytes : bytes, a);
+            string kernel = wide ? "attention_backward_queries_128" : "attention_backward_queries_64";
+            LaunchOnTensorCores(new KernelId(Attentions.Backward[variant], kernel), shape, shape.Queries, wide,
+                wide ? wideBytes : bytes, a);
         }
     }
 
@@ -133,28 +115,28 @@ internal sealed partial class CudaKernels
 
     /// <summary>The running maximum is taken of q·k before it is scaled, so the scale must be positive there.</summary>
     private static bool OnTensorCores(in AttentionShape shape, DType type) =>
-        type == DType.BFloat16 && shape.HeadWidth <= _attentionWidths[^1] && shape.Scale > 0;
+        type == DType.BFloat16 && shape.HeadWidth <= Attentions.Widths[^1] && shape.Scale > 0;
 
-    /// <summary>Which of <see cref="_attentionWidths"/> holds a head.</summary>
+    /// <summary>Which of <see cref="Attentions.Widths"/> holds a head.</summary>
     private static int WidthVariant(int headWidth)
     {
         int i = 0;
-        while (_attentionWidths[i] < headWidth)
+        while (Attentions.Widths[i] < headWidth)
             i++;
         return i;
     }
 
     /// <summary>Bytes of so many rows in shared memory, each 8 elements longer than the padded head.</summary>
-    private static int SharedBytes(int variant, int rows) => rows * (_attentionWidths[variant] + 8) * DType.BFloat16.Size();
+    private static int SharedBytes(int variant, int rows) => rows * (Attentions.Widths[variant] + 8) * DType.BFloat16.Size();
 
     private static (KernelModule Module, int Slice) GenericModule(DType type, int headWidth)
     {
-        int last = _attentionSlices.Length - 1, i = 0;
+        int last = Attentions.Slices.Length - 1, i = 0;
         if (type == DType.BFloat16)
-            return (_attentionGenericBFloat16, _attentionSlices[last]);
-        while (i < last && _attentionSlices[i] < headWidth)
+            return (Attentions.GenericBFloat16, Attentions.Slices[last]);
+        while (i < last && Attentions.Slices[i] < headWidth)
             i++;
-        return (_attentionGeneric[i], _attentionSlices[i]);
+        return (Attentions.Generic[i], Attentions.Slices[i]);
     }
 
     private static bool Aligned(Ptr p, int stride) => p.Address % 16 == 0 && (long)stride * p.Type.Size() % 16 == 0;
@@ -182,6 +164,28 @@ internal sealed partial class CudaKernels
             Vector = shape.HeadWidth * q.Ptr.Type.Size() % 16 == 0 && Aligned(q.Ptr, q.Stride) && Aligned(k.Ptr, k.Stride)
                 && Aligned(v.Ptr, v.Stride) && Aligned(o.Ptr, o.Stride) ? 1 : 0,
         };
+
+    /// <summary>The compilations. A class of its own, so that they are there before the list of all kernels is made.</summary>
+    private static class Attentions
+    {
+        /// <summary>Head widths that the kernels for tensor cores are compiled for.</summary>
+        public static readonly int[] Widths = [32, 48, 64, 96, 128];
+
+        /// <summary>Columns of the result that a block of the generic kernels makes.</summary>
+        public static readonly int[] Slices = [64, 96, 128];
+
+        public static readonly KernelModule[] Forward =
+            Array.ConvertAll(Widths, width => new KernelModule(AttentionFile, $"MDM_T=bf16 WIDTH={width}"));
+
+        public static readonly KernelModule[] Backward =
+            Array.ConvertAll(Widths, width => new KernelModule(AttentionBackwardFile, $"MDM_T=bf16 WIDTH={width}"));
+
+        public static readonly KernelModule[] Generic =
+            Array.ConvertAll(Slices, slice => new KernelModule(AttentionGenericFile, $"MDM_T=float SLICE={slice}"));
+
+        /// <summary>bfloat16 comes to the generic kernels rarely: one compilation is enough.</summary>
+        public static readonly KernelModule GenericBFloat16 = new(AttentionGenericFile, $"MDM_T=bf16 SLICE={Slices[^1]}");
+    }
 
     /// <summary>The structure of the same name in <c>kernels/include/attention.cuh</c>.</summary>
     [StructLayout(LayoutKind.Sequential)]
