@@ -43,41 +43,42 @@ struct GatheredProduct : BlockProduct<true, KMajorB>
     typedef BlockProduct<true, KMajorB> Product;
 
     template <typename SourceB>
-    __device__ static __forceinline__ void run(const ConvArguments& p, const ConvTaps& taps, const TilePlace& place, SourceB& b,
-        char* shared)
+    __device__ static __forceinline__ void run(const ConvArguments& p, const ConvTaps& taps, const TilePlace& place,
+        const Part& part, SourceB& b, char* shared)
     {
-        int index = blockIdx.z % p.parts;
-        Part part(index, taps.steps, taps.steps_per_part);
-        ConvPixels<typename Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, p.image, taps, place.m * BM);
+        ConvPixels<typename Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, p.image, taps, place.m * BM, part.first);
         typename Product::Warp warp;
-        Product::sum(warp, a, b, shared, part.first, part.last);
-        Product::store(warp, shared, p.output, row_map(p, taps), place, taps.m, p.n, index);
+        Product::sum(warp, a, b, shared, part.count);
+        Product::store(warp, shared, p.output, row_map(p, taps), place, taps.m, p.n, part.index);
     }
 };
 
 PRODUCT_KERNEL conv_forward(const __grid_constant__ ConvArguments p)
 {
     typedef GatheredProduct<true> Product;
+    DYNAMIC_SHARED(char, shared);
     const ConvTaps& taps = p.taps[blockIdx.z / p.parts];
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
+    Part part(blockIdx.z % p.parts, taps.steps, taps.steps_per_part);
     if (place.m * BM >= taps.m)
         return; // parities differ in size
     MatrixKMajor<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(
-        (const MDM_T*)p.b + taps.weight, p.weight_row, p.n, taps.k, place.n * BN);
-    DYNAMIC_SHARED(char, shared);
-    Product::run(p, taps, place, b, shared);
+        (const MDM_T*)p.b + taps.weight, p.weight_row, p.n, taps.k, place.n * BN, part.first);
+    Product::run(p, taps, place, part, b, shared);
 }
 
 PRODUCT_KERNEL conv_data(const __grid_constant__ ConvArguments p)
 {
     typedef GatheredProduct<false> Product;
+    DYNAMIC_SHARED(char, shared);
     const ConvTaps& taps = p.taps[blockIdx.z / p.parts];
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
+    Part part(blockIdx.z % p.parts, taps.steps, taps.steps_per_part);
     if (place.m * BM >= taps.m)
         return;
-    ConvWeightRows<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, p.weight_row, p.n, place.n * BN);
-    DYNAMIC_SHARED(char, shared);
-    Product::run(p, taps, place, b, shared);
+    ConvWeightRows<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(
+        p.b, p.image, taps, p.weight_row, p.n, place.n * BN, part.first);
+    Product::run(p, taps, place, part, b, shared);
 }
 
 PRODUCT_KERNEL conv_weight(const __grid_constant__ ConvArguments p)
@@ -87,9 +88,9 @@ PRODUCT_KERNEL conv_weight(const __grid_constant__ ConvArguments p)
     const ConvTaps& taps = p.taps[0];
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
     Part part(blockIdx.z, taps.steps, taps.steps_per_part);
-    MatrixMnMajor<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, taps.m, taps.m, taps.k, place.m * BM);
-    ConvPatches<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, place.n * BN);
+    MatrixMnMajor<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, taps.m, taps.m, taps.k, place.m * BM, part.first);
+    ConvPatches<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, place.n * BN, part.first);
     Product::Warp warp;
-    Product::sum(warp, a, b, shared, part.first, part.last);
-    Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, blockIdx.z);
+    Product::sum(warp, a, b, shared, part.count);
+    Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, part.index);
 }

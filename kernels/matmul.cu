@@ -43,12 +43,12 @@ __device__ __forceinline__ void matmul(const MatMulArguments& p)
     DYNAMIC_SHARED(char, shared);
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
     Part part(blockIdx.z, p.steps, p.steps_per_part);
-    typename MatrixOperand<KMajorA, typename Product::TileA>::type a(p.a, p.lda, p.m, p.k, place.m * BM);
-    typename MatrixOperand<KMajorB, typename Product::TileB>::type b(p.b, p.ldb, p.n, p.k, place.n * BN);
+    typename MatrixOperand<KMajorA, typename Product::TileA>::type a(p.a, p.lda, p.m, p.k, place.m * BM, part.first);
+    typename MatrixOperand<KMajorB, typename Product::TileB>::type b(p.b, p.ldb, p.n, p.k, place.n * BN, part.first);
     typename Product::Warp warp;
-    Product::sum(warp, a, b, shared, part.first, part.last);
+    Product::sum(warp, a, b, shared, part.count);
     RowMap plain = {};
-    Product::store(warp, shared, p.output, plain, place, p.m, p.n, blockIdx.z);
+    Product::store(warp, shared, p.output, plain, place, p.m, p.n, part.index);
 }
 
 PRODUCT_KERNEL matmul_nn(MatMulArguments p) { matmul<true, false>(p); }

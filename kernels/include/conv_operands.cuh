@@ -39,10 +39,12 @@ struct ConvPixels
     const ConvTaps& taps;
     int pixel[Chunks::count];           // of tap (0, 0); outside of the image perhaps
     u32 inside[(Chunks::count + 3) / 4]; // 8 bits for a row of A: bit r: tap row r is inside; bit 4 + s: tap column s is
+    int k;                               // of the next chunk
 
-    __device__ __forceinline__ ConvPixels(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first)
+    __device__ __forceinline__ ConvPixels(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first, int first_step)
         : image((const T*)x), in(in_), taps(taps_)
     {
+        k = first_step * step_elements<T> + chunks.chunk * chunk_elements<T>;
 #pragma unroll
         for (int i = 0; i < (Chunks::count + 3) / 4; i++)
             inside[i] = 0;
@@ -61,11 +63,10 @@ struct ConvPixels
         }
     }
 
-    __device__ __forceinline__ void load(char* tile, int k_tile)
+    __device__ __forceinline__ void load(char* tile)
     {
         int offset[elements], channel[elements];
         u32 needed[elements];
-        int k = k_tile * step_elements<T> + chunks.chunk * chunk_elements<T>;
 #pragma unroll
         for (int e = 0; e < elements; e++)
         {
@@ -82,8 +83,8 @@ struct ConvPixels
             if (Aligned)
             {
                 bool valid = (bits & needed[0]) == needed[0];
-                copy_chunk<T, true>(chunks.at(tile, i),
-                    valid ? image + (i64)(pixel[i] + offset[0]) * in.channels + channel[0] : image, valid ? chunk_elements<T> : 0);
+                copy_chunk<T, true>(chunks.at(tile, i), image + (i64)(pixel[i] + offset[0]) * in.channels + channel[0],
+                    valid ? chunk_elements<T> : 0);
             }
             else
             {
@@ -95,6 +96,8 @@ struct ConvPixels
                 *reinterpret_cast<Vec<T, chunk_elements<T>>*>(chunks.at(tile, i)) = v;
             }
         }
+
+        k += step_elements<T>;
     }
 };
 
@@ -108,25 +111,27 @@ struct ConvWeightRows
     const ConvImage& in;
     const ConvTaps& taps;
     int row, column, valid;
+    int k; // of the next row
 
-    __device__ __forceinline__ ConvWeightRows(const void* w, const ConvImage& in_, const ConvTaps& taps_, int row_, int n, int first)
+    __device__ __forceinline__ ConvWeightRows(
+        const void* w, const ConvImage& in_, const ConvTaps& taps_, int row_, int n, int first, int first_step)
         : weights((const T*)w + taps_.weight), in(in_), taps(taps_), row(row_)
     {
+        k = first_step * step_elements<T> + chunks.row;
         column = first + chunks.chunk * chunk_elements<T>;
         valid = clamp_chunk(n - column, chunk_elements<T>);
     }
 
-    __device__ __forceinline__ void load(char* tile, int k_tile)
+    __device__ __forceinline__ void load(char* tile)
     {
 #pragma unroll
         for (int i = 0; i < chunks.count; i++)
         {
-            int k = k_tile * step_elements<T> + chunks.row + i * chunks.step;
             int tap = in.by_channels.quotient(k), o = in.by_channels.remainder(k, tap);
             int r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
-            bool inside = valid > 0 && tap < taps.taps;
             i64 at = (i64)o * row + r * taps.weight_row + s * taps.weight_column + column;
-            copy_chunk<T, Aligned>(chunks.at(tile, i), inside ? weights + at : weights, inside ? valid : 0);
+            copy_chunk<T, Aligned>(chunks.at(tile, i), weights + at, tap < taps.taps ? valid : 0);
+            k += chunks.step; // after the last one: the next step's first
         }
     }
 };
@@ -143,10 +148,12 @@ struct ConvPatches
     const ConvImage& in;
     const ConvTaps& taps;
     int h[elements], w[elements], channel[elements]; // of the tap; channel -1: none
+    int k;                                           // of the next row
 
-    __device__ __forceinline__ ConvPatches(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first)
+    __device__ __forceinline__ ConvPatches(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first, int first_step)
         : image((const T*)x), in(in_), taps(taps_)
     {
+        k = first_step * step_elements<T> + chunks.row;
 #pragma unroll
         for (int e = 0; e < elements; e++)
         {
@@ -168,12 +175,11 @@ struct ConvPatches
         return inside ? image + pixel * in.channels + channel[e] : nullptr;
     }
 
-    __device__ __forceinline__ void load(char* tile, int k_tile)
+    __device__ __forceinline__ void load(char* tile)
     {
 #pragma unroll
         for (int i = 0; i < chunks.count; i++)
         {
-            int k = k_tile * step_elements<T> + chunks.row + i * chunks.step;
             int b = taps.by_image.quotient(k), rest = taps.by_image.remainder(k, b), p = taps.by_row.quotient(rest);
             int q = taps.by_row.remainder(rest, p);
             bool exists = k < taps.k;
@@ -194,6 +200,8 @@ struct ConvPatches
 
                 *reinterpret_cast<Vec<T, chunk_elements<T>>*>(chunks.at(tile, i)) = v;
             }
+
+            k += chunks.step; // after the last one: the next step's first
         }
     }
 };

@@ -1,4 +1,5 @@
-// Operands that are matrices in memory: copies of their tiles to shared memory. Elements past the ends are zero.
+// Operands that are matrices in memory: copies of their tiles to shared memory, one step of K after the other. Elements past
+// the ends are zero.
 #pragma once
 #include "tile.cuh"
 
@@ -7,30 +8,33 @@ template <typename Tile, typename T, int Threads, bool Aligned>
 struct MatrixKMajor
 {
     ThreadChunks<Tile, Threads> chunks;
-    const T* matrix;
-    const T* source;
-    i64 step;
-    int left, depth;
+    const T* source; // of the next step's first row
+    i64 row_step;
+    int left;  // rows from the first one on
+    int depth; // elements of K from the next chunk on
 
-    __device__ __forceinline__ MatrixKMajor(const void* address, i64 ld, int size, int total, int first)
+    __device__ __forceinline__ MatrixKMajor(const void* address, i64 ld, int size, int total, int first_row, int first_step)
     {
-        matrix = (const T*)address;
-        source = matrix + (first + chunks.row) * ld + chunks.chunk * chunk_elements<T>;
-        step = chunks.step * ld;
-        left = size - first - chunks.row;
-        depth = total - chunks.chunk * chunk_elements<T>;
+        int k = first_step * step_elements<T> + chunks.chunk * chunk_elements<T>;
+        source = (const T*)address + (first_row + chunks.row) * ld + k;
+        row_step = chunks.step * ld;
+        left = size - first_row - chunks.row;
+        depth = total - k;
     }
 
-    __device__ __forceinline__ void load(char* tile, int k_tile)
+    __device__ __forceinline__ void load(char* tile)
     {
-        int k = k_tile * step_elements<T>, valid = clamp_chunk(depth - k, chunk_elements<T>);
-        const T* from = source + k;
+        int valid = clamp_chunk(depth, chunk_elements<T>);
+        const T* from = source;
 #pragma unroll
         for (int i = 0; i < chunks.count; i++)
         {
-            bool inside = valid > 0 && i * chunks.step < left;
-            copy_chunk<T, Aligned>(chunks.at(tile, i), inside ? from + i * step : matrix, inside ? valid : 0);
+            copy_chunk<T, Aligned>(chunks.at(tile, i), from, i * chunks.step < left ? valid : 0);
+            from += row_step;
         }
+
+        source += step_elements<T>;
+        depth -= step_elements<T>;
     }
 };
 
@@ -39,30 +43,29 @@ template <typename Tile, typename T, int Threads, bool Aligned>
 struct MatrixMnMajor
 {
     ThreadChunks<Tile, Threads> chunks;
-    const T* matrix;
-    const T* source;
-    i64 ld;
-    int valid, depth;
+    const T* source; // of the next row k
+    i64 row_step;
+    int valid; // elements of the chunk
+    int depth; // rows k from the next one on
 
-    __device__ __forceinline__ MatrixMnMajor(const void* address, i64 row, int size, int total, int first)
+    __device__ __forceinline__ MatrixMnMajor(const void* address, i64 ld, int size, int total, int first_column, int first_step)
     {
-        matrix = (const T*)address;
-        ld = row;
-        int column = first + chunks.chunk * chunk_elements<T>;
-        source = matrix + chunks.row * ld + column;
+        int k = first_step * step_elements<T> + chunks.row, column = first_column + chunks.chunk * chunk_elements<T>;
+        source = (const T*)address + k * ld + column;
+        row_step = chunks.step * ld;
         valid = clamp_chunk(size - column, chunk_elements<T>);
-        depth = total - chunks.row;
+        depth = total - k;
     }
 
-    __device__ __forceinline__ void load(char* tile, int k_tile)
+    __device__ __forceinline__ void load(char* tile)
     {
-        int k = k_tile * step_elements<T>;
-        const T* from = source + k * ld;
 #pragma unroll
         for (int i = 0; i < chunks.count; i++)
         {
-            bool inside = valid > 0 && k + i * chunks.step < depth;
-            copy_chunk<T, Aligned>(chunks.at(tile, i), inside ? from + i * chunks.step * ld : matrix, inside ? valid : 0);
+            copy_chunk<T, Aligned>(chunks.at(tile, i), source, i * chunks.step < depth ? valid : 0);
+            source += row_step; // after the last one: the next step's first
         }
+
+        depth -= step_elements<T>;
     }
 };

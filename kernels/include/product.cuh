@@ -19,18 +19,17 @@ struct BlockProduct
     static constexpr int stage_bytes = TileA::bytes + TileB::bytes;
     static_assert(Staged::bytes <= STAGES * stage_bytes, "the sums do not fit where the stages were");
 
-    // Sums steps first to last-1 of K.
+    // Sums the next `count` steps of K.
     template <typename SourceA, typename SourceB>
-    __device__ static __forceinline__ void sum(Warp& warp, SourceA& a, SourceB& b, char* shared, int first, int last)
+    __device__ static __forceinline__ void sum(Warp& warp, SourceA& a, SourceB& b, char* shared, int count)
     {
-        int count = last - first;
 #pragma unroll
         for (int s = 0; s < STAGES - 1; s++)
         {
             if (s < count)
             {
-                a.load(shared + s * stage_bytes, first + s);
-                b.load(shared + s * stage_bytes + TileA::bytes, first + s);
+                a.load(shared + s * stage_bytes);
+                b.load(shared + s * stage_bytes + TileA::bytes);
             }
 
             cp_async_commit();
@@ -57,14 +56,13 @@ struct BlockProduct
 
                 if (step < Warp::steps - 1 || t + 1 < count)
                     warp.load((step + 1) % 2, stage, stage + TileA::bytes, (step + 1) % Warp::steps);
-                if (step == 0)
+                // Operands in turn: fewer addresses in registers at a time.
+                if (step == 0 && t + STAGES - 1 < count)
+                    a.load(shared + write * stage_bytes);
+                if (step == 1)
                 {
                     if (t + STAGES - 1 < count)
-                    {
-                        a.load(shared + write * stage_bytes, first + t + STAGES - 1);
-                        b.load(shared + write * stage_bytes + TileA::bytes, first + t + STAGES - 1);
-                    }
-
+                        b.load(shared + write * stage_bytes + TileA::bytes);
                     cp_async_commit();
                     write = write + 1 == STAGES ? 0 : write + 1;
                 }
@@ -95,11 +93,12 @@ constexpr int product_threads = BM / WM * (BN / WN) * 32;
 // Part `part` of the steps of K.
 struct Part
 {
-    int first, last;
+    int index, first, count;
 
     __device__ __forceinline__ Part(int part, int steps, int steps_per_part)
     {
+        index = part;
         first = part * steps_per_part;
-        last = first + steps_per_part < steps ? first + steps_per_part : steps;
+        count = steps_per_part < steps - first ? steps_per_part : steps - first;
     }
 };

@@ -70,8 +70,8 @@ struct ThreadChunks
     __device__ __forceinline__ char* at(char* tile, int i) const { return tile + Tile::offset(row + i * step, chunk); }
 };
 
-// Starts the copy of a chunk of which the first `valid` elements exist; zeros take the place of the others. Aligned: the
-// source's address is a multiple of 16, and the copy is asynchronous.
+// Starts the copy of a chunk of which the first `valid` elements exist; zeros take the place of the others, which
+// are not read. Aligned: the source's address is a multiple of 16, and the copy is asynchronous.
 template <typename T, bool Aligned>
 __device__ __forceinline__ void copy_chunk(char* shared, const T* source, int valid)
 {
