@@ -26,6 +26,14 @@ public interface IMatrixKernels
     /// A is stored [M,K], or [K,M] if transposed; B is stored [K,N], or [N,K] if transposed. Residual has C's
     /// layout (leading dimension LdC).</summary>
     void MatMul(in MatMulShape shape, Ptr a, Ptr b, Target c, Ptr bias = default, Ptr residual = default);
+
+    /// <summary>z = op(A) · op(B) (+ bias[N] to every row), C = gelu(z): a linear layer and what follows it. z has C's layout and
+    /// type, that of A; it is what the backward pass wants, and optional.</summary>
+    void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c);
+
+    /// <summary>C = (op(A) · op(B)) ⊙ gelu'(z): the gradient of <see cref="MatMulGelu"/>'s z from the next layer's dy (A) and weight
+    /// (B). z has C's layout and type.</summary>
+    void MatMulGeluBackward(in MatMulShape shape, Ptr a, Ptr b, Ptr z, Ptr c);
 }
 
 /// <summary>Sizes of a product; the leading dimensions are the distances between stored rows, in elements.</summary>

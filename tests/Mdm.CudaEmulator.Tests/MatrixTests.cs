@@ -70,6 +70,16 @@ public sealed class MatrixTests
     public void NoTermsLeaveBiasAndResidual(object tile) =>
         Check((ProductTile)tile, 1, 9, 12, 0, "nt", Extras.Bias | Extras.Residual);
 
+    [TestCaseSource(nameof(Tiles))]
+    public void GeluAndItsGradient(object tile)
+    {
+        foreach (int parts in new[] { 1, 3 })
+        {
+            CheckGelu((ProductTile)tile, parts, 70, 72, 200, 72);
+            CheckGelu((ProductTile)tile, parts, 33, 67, 200, 70);
+        }
+    }
+
     [Test]
     public void OperandsAtOddAddresses([Values(DType.Float32, DType.BFloat16)] DType type, [Values] bool skipA)
     {
@@ -125,6 +135,50 @@ public sealed class MatrixTests
         double tolerance = math switch { ProductMath.Simt => 1e-6, ProductMath.Tf32 => 1e-3, _ => written == type ? 4e-3 : 1e-6 };
         Assert.That(c.RelativeError(expected), Is.LessThan(tolerance),
             $"{tile} {parts} parts {m}x{n}x{k} {transposition} {extras} +{extra}");
+    }
+
+    private void CheckGelu(ProductTile tile, int parts, int m, int n, int k, int ldC)
+    {
+        DType type = tile.Math == ProductMath.Bf16 ? DType.BFloat16 : DType.Float32;
+        device.AllowTf32 = tile.Math == ProductMath.Tf32;
+        ProductPlan.Forced = new ProductPlan(tile, parts);
+        using Operand a = Operand.Random(device, type, 1, m * k), b = Operand.Random(device, type, 2, n * k), bias = Operand.Random(device, DType.Float32, 3, n);
+        using Operand z = Operand.Random(device, type, 4, m * ldC), c = Operand.Random(device, type, 5, m * ldC);
+        double[] expectedZ = [.. z.Values], expectedGelu = [.. c.Values], expectedGradient = [.. c.Values];
+        for (int i = 0; i < m; i++)
+        {
+            for (int j = 0; j < n; j++)
+            {
+                double sum = 0;
+                for (int p = 0; p < k; p++)
+                    sum += a.Values[i * k + p] * b.Values[j * k + p];
+                expectedZ[i * ldC + j] = sum + bias.Values[j];
+                expectedGelu[i * ldC + j] = Gelu(sum + bias.Values[j]);
+                double at = z.Values[i * ldC + j];
+                expectedGradient[i * ldC + j] = sum * (Gelu(at + 1e-5) - Gelu(at - 1e-5)) / 2e-5;
+            }
+        }
+
+        var shape = new MatMulShape(m, n, k, false, true, k, k, ldC);
+        double tolerance = tile.Math switch { ProductMath.Simt => 2e-6, ProductMath.Tf32 => 1e-3, _ => 4e-3 };
+        device.Kernels.MatMulGeluBackward(shape, a.Ptr, b.Ptr, z.Ptr, c.Ptr);
+        Assert.That(c.RelativeError(expectedGradient), Is.LessThan(tolerance), $"gradient, {parts} parts");
+        device.Kernels.MatMulGelu(shape, a.Ptr, b.Ptr, bias.Ptr, z.Ptr, c.Ptr);
+        Assert.That(z.RelativeError(expectedZ), Is.LessThan(tolerance), $"z, {parts} parts");
+        double[] stored = c.Read();
+        device.Kernels.MatMulGelu(shape, a.Ptr, b.Ptr, bias.Ptr, Ptr.None, c.Ptr);
+        Assert.That(c.Read(), Is.EqualTo(stored), "without z");
+        Assert.That(c.RelativeError(expectedGelu), Is.LessThan(tolerance), $"GELU, {parts} parts");
+    }
+
+    /// <summary>x Φ(x), Φ by Simpson's rule.</summary>
+    private static double Gelu(double x)
+    {
+        const int pieces = 400;
+        double sum = 0, width = x / pieces;
+        for (int i = 0; i <= pieces; i++)
+            sum += (i == 0 || i == pieces ? 1 : i % 2 == 0 ? 2 : 4) * Math.Exp(-0.5 * i * width * i * width);
+        return x * (0.5 + sum * width / 3 / Math.Sqrt(2 * Math.PI));
     }
 
     private static int Round(int n, int multiple) => (n + multiple - 1) / multiple * multiple;

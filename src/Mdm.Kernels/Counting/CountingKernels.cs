@@ -52,6 +52,19 @@ public sealed partial class CountingKernels : IKernels
             Read(a, m * k) + Read(b, k * n) + Write(c, m * n) + Read(bias, n) + Read(residual, m * n));
     }
 
+    public void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c)
+    {
+        long m = shape.M, n = shape.N, k = shape.K;
+        Count(KernelFamily.Matrix, 2 * m * n * k,
+            Read(a, m * k) + Read(b, k * n) + Read(bias, n) + Read(z, m * n) + Read(c, m * n));
+    }
+
+    public void MatMulGeluBackward(in MatMulShape shape, Ptr a, Ptr b, Ptr z, Ptr c)
+    {
+        long m = shape.M, n = shape.N, k = shape.K;
+        Count(KernelFamily.Matrix, 2 * m * n * k, Read(a, m * k) + Read(b, k * n) + Read(z, m * n) + Read(c, m * n));
+    }
+
     public void Conv3x3Forward(in ConvShape shape, Ptr x, Ptr w, Ptr bias, Ptr residual, Ptr y)
     {
         (long operations, long input, long weight, long output) = Sizes(shape);

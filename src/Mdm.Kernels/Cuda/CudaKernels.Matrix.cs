@@ -13,6 +13,13 @@ internal sealed partial class CudaKernels
             Product(shape, a, b, ProductOutput.Of(a.Type, shape.LdC, shape.N, c, bias, residual));
     }
 
+    // Where z is not wanted, the result's memory takes it for a moment: the same thread then writes the result there.
+    public void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c) => Product(shape, a, b,
+        ProductOutput.Of(a.Type, shape.LdC, shape.N, new Target(c, false), bias, default, z.IsNone ? c : z));
+
+    public void MatMulGeluBackward(in MatMulShape shape, Ptr a, Ptr b, Ptr z, Ptr c) => Product(shape, a, b,
+        ProductOutput.Of(a.Type, shape.LdC, shape.N, new Target(c, false), default, default, gate: z));
+
     /// <summary>Every matrix product passes here.</summary>
     private void Product(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
     {

@@ -57,7 +57,7 @@ internal sealed class SelfAttention : Module<(Tensor X, EncodedText? Text)>
         }
 
         Tensor y = _projOut.CallAndAdd(attended.Reshape(x.Shape.ToArray()), x);
-        return _ffn is { } ffn ? ffn.Narrow.CallAndAdd(Op.Gelu(ffn.Wide.Call(ffn.Norm.Call(y))), y) : y;
+        return _ffn is { } ffn ? ffn.Wide.CallFeedForward(ffn.Narrow, ffn.Norm.Call(y), y) : y;
     }
 }
 
@@ -107,5 +107,5 @@ internal sealed class Mlp : Module<Tensor>
         _narrow = new Linear(main / 3, 4 * width, width, zero: true);
     }
 
-    protected override Tensor Forward(Tensor x) => _narrow.CallAndAdd(Op.Gelu(_wide.Call(_norm.Call(x))), x);
+    protected override Tensor Forward(Tensor x) => _wide.CallFeedForward(_narrow, _norm.Call(x), x);
 }

@@ -10,6 +10,7 @@ public static class OperationTable
     [
         .. ConvolutionCases.All(),
         .. LinearCases.All(),
+        .. FeedForwardCases.All(),
         .. NormalizationCases.All(),
         .. AttentionCases.All(),
         .. UnaryCases.All(),

@@ -34,6 +34,11 @@ public sealed class Linear : Module<Tensor>
     public Tensor CallJoined(Tensor x, Tensor skip) =>
         Scoped(() => Op.LinearJoined(x, skip, _weight, _bias?.Value), static (scope, y) => scope.Return(y));
 
+    /// <summary>narrow(gelu(this(x))) + residual: GELU costs no pass of its own.</summary>
+    public Tensor CallFeedForward(Linear narrow, Tensor x, Tensor residual) => Scoped(
+        () => Op.FeedForward(x, _weight, _bias?.Value, narrow._weight, narrow._bias?.Value, residual),
+        static (scope, y) => scope.Return(y));
+
     protected override Tensor Forward(Tensor x) => Op.Linear(x, _weight, _bias?.Value);
 }
 

@@ -34,7 +34,7 @@ internal static class UnaryCases
     }
 
     /// <summary>erf(x) = 2/√π·e^(-x²)·Σ 2^n x^(2n+1)/(1·3·…·(2n+1)): all terms have one sign, so nothing cancels.</summary>
-    private static double ErrorFunction(double x)
+    public static double ErrorFunction(double x)
     {
         if (Math.Abs(x) > 6)
             return Math.Sign(x);
