@@ -31,6 +31,7 @@ Settings read_settings()
     s.memory = (size_t)number("MDM_EMULATOR_MEMORY", 2048) << 20;
     s.blocking = number("CUDA_LAUNCH_BLOCKING", 0) != 0;
     s.workers = (int)number("MDM_EMULATOR_WORKERS", max_workers);
+    s.timeout = (int)number("MDM_EMULATOR_TIMEOUT", 300);
     s.workers = s.workers < 1 ? 1 : s.workers > max_workers ? max_workers : s.workers;
 
     const char* capability = getenv("MDM_EMULATOR_CAPABILITY");
@@ -58,6 +59,7 @@ std::string& message()
 const Settings& settings() { return current(); }
 
 void set_order(const char* order) { set_order(current(), order); }
+void set_timeout(int seconds) { current().timeout = seconds; }
 
 void set_capability(int capability) { current().capability = capability; }
 

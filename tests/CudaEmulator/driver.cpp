@@ -63,6 +63,9 @@ EXPORT mdmEmulatorSetCapability(int capability)
     return error;
 }
 
+// As MDM_EMULATOR_TIMEOUT.
+EXPORT mdmEmulatorSetTimeout(int seconds) { return set_timeout(seconds), Success; }
+
 // Lets the context live on after an error, which no GPU does: for tests that plant errors.
 EXPORT mdmEmulatorForgetError()
 {
@@ -388,6 +391,7 @@ EXPORT cuGetErrorName(int error, const char** name)
         {InvalidContext, "CUDA_ERROR_INVALID_CONTEXT"}, {NoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
         {InvalidHandle, "CUDA_ERROR_INVALID_HANDLE"}, {NotFound, "CUDA_ERROR_NOT_FOUND"}, {NotReady, "CUDA_ERROR_NOT_READY"},
         {IllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {LaunchOutOfResources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+        {LaunchTimeout, "CUDA_ERROR_LAUNCH_TIMEOUT"},
         {IllegalInstruction, "CUDA_ERROR_ILLEGAL_INSTRUCTION"}, {MisalignedAddress, "CUDA_ERROR_MISALIGNED_ADDRESS"},
         {LaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"}, {CaptureUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
         {CaptureInvalidated, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"}};

@@ -28,6 +28,7 @@ enum : int
     NotReady = 600,
     IllegalAddress = 700,
     LaunchOutOfResources = 701,
+    LaunchTimeout = 702,
     IllegalInstruction = 715,
     MisalignedAddress = 716,
     LaunchFailed = 719,
@@ -45,11 +46,13 @@ struct Settings
     enum class Order { Forward, Reverse, Shuffle } order;
     uint64_t seed;
     int workers;
+    int timeout; // of a grid, seconds
 };
 
 const Settings& settings();
 void set_capability(int capability);
 void set_order(const char* order);
+void set_timeout(int seconds);
 
 // Largest dynamic shared memory of a block, bytes.
 int shared_limit();

@@ -2,11 +2,8 @@
 #include "worker.h"
 
 #include <sys/mman.h>
-#include <ucontext.h>
 
-#include <csignal>
 #include <cstring>
-#include <map>
 
 // emulator_switch(void** save, void* to): keeps what a function must keep on the stack, notes the stack pointer, goes on at
 // another one. emulator_load(void* to): goes on there.
@@ -37,9 +34,6 @@ emulator_load:
     popq %rbp
     ret
 )");
-extern "C" void emulator_switch(void** save, void* to);
-extern "C" [[noreturn]] void emulator_load(void* to);
-
 namespace emulator
 {
 thread_local Worker* this_worker = nullptr;
@@ -47,7 +41,7 @@ thread_local Worker* this_worker = nullptr;
 namespace
 {
 constexpr int max_threads = 1024, ring = 2048;
-constexpr size_t page = 4096, stack_bytes = 128 * 1024;
+constexpr size_t stack_bytes = 128 * 1024;
 constexpr size_t dynamic_room = 228 * 1024;
 constexpr size_t copy_alignment_slack = 128;
 
@@ -58,7 +52,6 @@ bool same(const Site& a, const Site& b)
     return a.line == b.line && strcmp(a.what, b.what) == 0 && strcmp(a.file, b.file) == 0;
 }
 
-std::string name(const Site& site) { return text("%s at %s:%d", site.what, site.file, site.line); }
 } // namespace
 
 void fiber_entry() { this_worker->fiber(); }
@@ -246,32 +239,6 @@ void Worker::abandon()
     emulator_load(scheduler);
 }
 
-std::string Worker::where() const
-{
-    const Index3 &b = block_index, &t = fibers[current].index;
-    return text("kernel %s, block (%u, %u, %u), thread (%u, %u, %u)", kernel->name, b.x, b.y, b.z, t.x, t.y, t.z);
-}
-
-void Worker::fail(int code, const std::string& words, Site site)
-{
-    error = code;
-    message = where() + ": " + (site.what ? name(site) + ": " : "") + words;
-    abandon();
-}
-
-// Who waits where when nobody can go on.
-std::string Worker::deadlock() const
-{
-    std::map<std::string, int> sites;
-    for (int t = 0; t < threads; ++t)
-        if (fibers[t].state == Fiber::Meeting || fibers[t].state == Fiber::Waiting)
-            ++sites[name(fibers[t].site)];
-    std::string words = "divergence: nobody can go on:";
-    for (auto& [place, count] : sites)
-        words += text(" %d of %d threads wait for others in %s;", count, threads, place.c_str());
-    return words + text(" %d have exited", exited);
-}
-
 void Worker::meet_warp(unsigned int mask, void* operands, Execute execute, Site site)
 {
     int self = current, warp = self / 32, lane = self % 32, first = warp * 32;
@@ -453,45 +420,5 @@ bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed)
             error = IllegalAddress, message = text("kernel %s, block (%u, %u, %u): bytes after the %zu bytes of dynamic shared memory were "
                 "overwritten", kernel->name, block.x, block.y, block.z, dynamic_bytes);
     return error == Success;
-}
-
-// ---- faults ----
-
-bool Worker::leave(void* context, int signal, void* address)
-{
-    if (!inside)
-        return false;
-    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-    fault_signal = signal;
-    fault_address = address;
-    fault_code = reinterpret_cast<void*>(registers[REG_RIP]);
-    registers[REG_RDI] = reinterpret_cast<greg_t>(scheduler);
-    registers[REG_RIP] = reinterpret_cast<greg_t>(&emulator_load);
-    return true;
-}
-
-void Worker::describe_fault()
-{
-    std::string line = source_line(*launch->function->module, number, fault_code);
-    if (copying)
-        line = name(copying->site);
-    auto p = static_cast<unsigned char*>(fault_address);
-    std::string what;
-    error = IllegalAddress;
-    if (fault_signal == SIGFPE)
-        error = LaunchFailed, what = "division of an integer by zero";
-    else if (fault_signal == SIGILL || fault_signal == SIGTRAP)
-        error = LaunchFailed, what = "an index is out of the bounds of its array, or an address is misaligned";
-    else if (p >= dynamic_end && p < dynamic_end + page)
-        what = text("an access %zu bytes past the end of the %zu bytes of dynamic shared memory", size_t(p - (dynamic + dynamic_bytes)), dynamic_bytes);
-    else
-    {
-        what = describe_address(p);
-        for (unsigned char* stack : stacks)
-            if (p < stack && p >= stack - page)
-                what = "the thread's stack is full (local memory above 128 KB)";
-    }
-    copying = nullptr;
-    message = where() + (line.empty() ? "" : ", " + line) + ": " + what;
 }
 } // namespace emulator

@@ -1,13 +1,22 @@
 // One worker runs one block at a time: its threads are fibers that hand over to each other where they wait.
 #pragma once
+#include <csignal>
 #include <string>
 #include <vector>
 
 #include "hopper.h"
 #include "runtime.h"
 
+extern "C" void emulator_switch(void** save, void* to); // worker.cpp
+extern "C" [[noreturn]] void emulator_load(void* to);
+
 namespace emulator
 {
+constexpr size_t page = 4096;
+constexpr int out_of_time = SIGXCPU; // the signal to a worker whose grid takes too long
+
+inline std::string name(const Site& site) { return text("%s at %s:%d", site.what, site.file, site.line); }
+
 struct Copy
 {
     void* shared;

@@ -25,6 +25,7 @@ struct Crew
     int generation = 0, running = 0, active = 0;
     int error = Success;
     std::string message;
+    std::vector<std::thread> threads;
 };
 
 Crew& crew()
@@ -33,6 +34,7 @@ Crew& crew()
     return *c;
 }
 
+constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, out_of_time};
 struct sigaction previous[NSIG];
 
 void on_fault(int signal, siginfo_t* info, void* context)
@@ -106,17 +108,17 @@ void begin_work()
     struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})
+    for (int signal : signals)
         sigaction(signal, &action, &previous[signal]);
 
     // Signals of the program go to the program's threads.
     sigset_t all, old;
     sigfillset(&all);
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})
+    for (int signal : signals)
         sigdelset(&all, signal);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (int number = 0; number < settings().workers; ++number)
-        std::thread(work, number).detach();
+        crew().threads.emplace_back(work, number);
     pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 } // namespace
@@ -149,7 +151,11 @@ int run(const Launch& launch)
     c.active = c.running = blocks > 1 ? settings().workers : 1;
     ++c.generation;
     c.begin.notify_all();
-    c.end.wait(hold, [&] { return c.running == 0; });
+    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings().timeout);
+    while (!c.end.wait_for(hold, std::chrono::milliseconds(200), [&] { return c.running == 0; }))
+        if (std::chrono::steady_clock::now() >= deadline)
+            for (std::thread& thread : c.threads)
+                pthread_kill(thread.native_handle(), out_of_time);
     return c.failed ? report(c.error, c.message) : Success;
 }
 } // namespace emulator

@@ -54,6 +54,9 @@ internal sealed unsafe class Planted : IDisposable
     public static void SetCapability(int capability) =>
         ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
 
+    /// <summary>Seconds that a grid may run.</summary>
+    public static void SetTimeout(int seconds) => ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetTimeout"))(seconds);
+
     /// <summary>Launches a kernel without waiting for it.</summary>
     /// <returns>CUresult.</returns>
     public int Queue(string kernel, Dim3 grid, Dim3 block, int shared, params ReadOnlySpan<Arg> arguments)

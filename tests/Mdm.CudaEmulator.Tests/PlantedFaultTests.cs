@@ -271,6 +271,25 @@ public sealed class PlantedFaultTests
         Assert.That(Planted.Driver.MemAlloc(&address, 16), Is.EqualTo(IllegalAddress));
     }
 
+    [Test]
+    public void AnEndlessLoopIsEnded()
+    {
+        using var planted = new Planted("""
+            extern "C" __global__ void k(volatile int* flag)
+            {
+                while (*flag != 1)
+                    ;
+            }
+            """);
+        nint flag = planted.Upload(new int[] { 0 });
+        Planted.SetTimeout(1);
+        int code = planted.Launch("k", 1, 1, 0, (long)flag);
+        Planted.SetTimeout(300);
+        Assert.That(code, Is.EqualTo(702));
+        Assert.That(Planted.Message, Does.Contain("kernel k").And.Contains($"{Planted.File}:3").Or.Contains($"{Planted.File}:4"));
+        Assert.That(Planted.Message, Does.Contain("still running after 1 s"));
+    }
+
     private static int Run(Planted planted, Fault fault, out float[] y)
     {
         nint x = planted.Upload(Enumerable.Range(1, Threads).Select(i => (float)i).ToArray());

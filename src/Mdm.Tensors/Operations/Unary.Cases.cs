@@ -26,9 +26,10 @@ internal static class UnaryCases
             yield return Case("saturated", Values("x", new(6), DType.Float32, -1e30, -1e4, -105, 105, 1e4, 1e6));
         }
 
+        // No bfloat16 number comes near these bounds, where there is no derivative.
         foreach (int n in new[] { 1, 17, 700 })
             yield return OperationCase.Of("Clamp", $"{n} elements", [Variable("x", new(n), -3, 3)],
-                t => Op.Clamp(t[0], -1, 0.5f), t => Array.ConvertAll(t[0], v => Math.Clamp(v, -1, 0.5)));
+                t => Op.Clamp(t[0], -1.003f, 0.502f), t => Array.ConvertAll(t[0], v => Math.Clamp(v, -1.003, 0.502)));
         yield return OperationCase.Of("Clamp", "on the bounds", [Values("x", new(5), DType.Float32, -1, 0.5, 0, -2, 2)],
             t => Op.Clamp(t[0], -1, 0.5f), t => [-1, 0.5, 0, -1, 0.5]);
     }
