@@ -3,10 +3,11 @@ using Mdm.Bench;
 using Mdm.Kernels.Cpu;
 
 // Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,reader,step,export] [--level avx512,avx2,plain] [--cpu-time]
-//           [--configs FILE,...] [--steps N] [--export FILE]
+//           [--configs FILE,...] [--steps N] [--export FILE] [--device NAME] [--batch-size N]
+// Mdm.Bench --only steps --device NAME --configs FILE,... [--train 8,32] [--sample 1,16] [--steps N] [--tokens N] [--float32]
 // --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
 // step: whole training steps of each configuration; export: what the first one's step saw and computed goes to a safetensors
-// file, for bench/pytorch/training_step.py --check. Where a step's time goes: mdm profile.
+// file, for bench/pytorch/training_step.py --check; steps: whole steps on any device, for bench/pytorch/gpu.py. Where a step's time goes: mdm profile.
 if (args.Contains("--cpu-time"))
 {
     Measure.CpuTime = true;
@@ -20,6 +21,15 @@ string[] only = (Option("--only") ?? "peak,matmul,conv").Split(',');
 CpuLevel[] levels = [.. (Option("--level") ?? "avx512,avx2").Split(',')
     .Select(name => Enum.Parse<CpuLevel>(name, ignoreCase: true)).Where(level => level <= CpuFeatures.Best)];
 var results = new List<Result>();
+if (only.Contains("steps"))
+{
+    int tokens = int.Parse(Option("--tokens") ?? "128");
+    var bench = new DeviceSteps(Option("--device") ?? "auto", steps, tokens, Fp16: !args.Contains("--float32"));
+    foreach (string config in configs)
+        bench.Run(config, Batches("--train"), Batches("--sample"));
+    return 0;
+}
+
 Console.WriteLine($"{CpuThreads.Count} threads, best level {CpuFeatures.Best}");
 if (only.Contains("peak"))
 {
@@ -43,10 +53,16 @@ if (only.Contains("reader"))
 if (only.Contains("step"))
     AddAll(StepBench.Run(configs, levels, steps));
 if (only.Contains("export"))
-    StepExport.Write(configs[0], Option("--export") ?? "step.safetensors");
+{
+    int batch = int.Parse(Option("--batch-size") ?? "0");
+    StepExport.Write(configs[0], Option("--export") ?? "step.safetensors", Option("--device") ?? "cpu", batch);
+}
+
 if (json != null)
     File.WriteAllText(json, JsonSerializer.Serialize(results, Options.Json));
 return 0;
+
+int[] Batches(string name) => [.. (Option(name) ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
 
 string? Option(string name)
 {

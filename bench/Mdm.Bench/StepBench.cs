@@ -69,10 +69,10 @@ internal static class StepBench
             .Sum(family => (double)device.Counter.ByFamily.GetValueOrDefault(family).Operations);
     }
 
-    /// <summary>Steps of a configuration file's network on made-up data.</summary>
-    public static SyntheticTraining Open(string path, IDevice device)
+    /// <summary>Steps of a configuration file's network on made-up data, with its own batch size or another.</summary>
+    public static SyntheticTraining Open(string path, IDevice device, int batch = 0)
     {
-        ProgramConfig config = ConfigLoader.Load(path, [], _ => { });
+        ProgramConfig config = ConfigLoader.Load(path, batch > 0 ? [$"--batch_size={batch}"] : [], _ => { });
         ConfigValidator.Validate(config);
         return new SyntheticTraining(config, TextModels.WidthOf(config), device, Tokens);
     }

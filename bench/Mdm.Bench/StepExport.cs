@@ -1,5 +1,4 @@
 using Mdm.Kernels;
-using Mdm.Kernels.Cpu;
 using Mdm.Model.Diffusion;
 using Mdm.Model.Profiling;
 using Mdm.Tensors;
@@ -13,10 +12,13 @@ namespace Mdm.Bench;
 /// per resolution <c>epsilon.k</c>, <c>gamma.k</c>, <c>output.k</c> (images as [B,H,W,C]), and the <c>loss</c>.</summary>
 internal static class StepExport
 {
-    public static void Write(string configPath, string file)
+    /// <param name="configPath">The network.</param>
+    /// <param name="file">Written.</param>
+    /// <param name="deviceName">Where to compute.</param>
+    /// <param name="batch">Images; 0: as the configuration says.</param>
+    public static void Write(string configPath, string file, string deviceName, int batch)
     {
-        using var device = new CpuDevice();
-        using SyntheticTraining step = StepBench.Open(configPath, device);
+        using SyntheticTraining step = StepBench.Open(configPath, Devices.Open(deviceName), batch);
         using Scope scope = Scope.Enter();
         int steps = step.Process.Schedule.Steps;
         int[] times = [.. Enumerable.Range(0, step.Batch).Select(i => (i * 37 + 11) * steps / 1000 % steps)];

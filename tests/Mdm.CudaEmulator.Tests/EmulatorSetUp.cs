@@ -6,13 +6,24 @@ using Mdm.Tests;
 namespace Mdm;
 
 /// <summary>Builds the emulator where its sources are newer, and makes it this process's CUDA. Without g++ everything here is
-/// skipped.</summary>
+/// skipped. With MDM_TEST_DEVICE set (scripts/gpu.sh) the tests run on the machine's own GPU instead, save those of the emulator
+/// itself.</summary>
 [SetUpFixture]
 public sealed class EmulatorSetUp
 {
+    /// <summary>The category of tests that mean something on the emulator only.</summary>
+    public const string Emulator = "Emulator";
+
+    private const string DeviceVariable = "MDM_TEST_DEVICE";
+
+    /// <summary>Whether the tests run on a GPU rather than on the emulator.</summary>
+    public static bool OnGpu => Environment.GetEnvironmentVariable(DeviceVariable) is { Length: > 0 };
+
     [OneTimeSetUp]
     public void BuildAndChoose()
     {
+        if (OnGpu)
+            return;
         if (!OperatingSystem.IsLinux())
             Assert.Ignore("the CUDA emulator runs on Linux only");
         if (!HasCompiler())

@@ -3,6 +3,7 @@ using Mdm.Kernels.Cuda.Native;
 
 namespace Mdm.CudaEmulator.Tests;
 
+[Category(EmulatorSetUp.Emulator)]
 public sealed unsafe class LaunchLimitTests
 {
     private const int InvalidValue = 1;

@@ -5,6 +5,7 @@ using Mdm.Tensors.Operations;
 
 namespace Mdm.CudaEmulator.Tests;
 
+[Category(EmulatorSetUp.Emulator)]
 public sealed class OrderTests
 {
     [TearDown]

@@ -41,7 +41,11 @@ internal sealed unsafe class Planted : IDisposable
 
     public static int LiveAllocations => ((delegate* unmanaged<int>)Symbol("mdmEmulatorLiveAllocations"))();
 
-    public static void ForgetError() => ((delegate* unmanaged<int>)Symbol("mdmEmulatorForgetError"))();
+    public static void ForgetError()
+    {
+        if (!EmulatorSetUp.OnGpu)
+            ((delegate* unmanaged<int>)Symbol("mdmEmulatorForgetError"))();
+    }
 
     /// <summary>Order of threads and blocks: forward, reverse, shuffle:SEED.</summary>
     public static void SetOrder(string order)
@@ -51,8 +55,11 @@ internal sealed unsafe class Planted : IDisposable
     }
 
     /// <summary>Compute capability, as 10·major + minor, of devices that are opened from now on.</summary>
-    public static void SetCapability(int capability) =>
-        ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
+    public static void SetCapability(int capability)
+    {
+        if (!EmulatorSetUp.OnGpu)
+            ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
+    }
 
     /// <summary>Seconds that a grid may run.</summary>
     public static void SetTimeout(int seconds) => ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetTimeout"))(seconds);
