@@ -175,12 +175,12 @@ __device__ __forceinline__ void attention_forward(const AttentionArguments& a)
         vector, false, sum, inverse, stage, lane);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) attention_forward_64(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_forward_64(AttentionArguments a)
 {
     attention_forward<WIDTH, 1, true>(a);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) attention_forward_128(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_forward_128(AttentionArguments a)
 {
     attention_forward<WIDTH, 2, false>(a);
 }

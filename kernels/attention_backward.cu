@@ -224,25 +224,25 @@ __device__ __forceinline__ void attention_backward_queries(const AttentionArgume
         a.width, vector, a.addQ, dq, scale, queries + mine * kPitch<Width>, lane);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_keys_64(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_backward_keys_64(AttentionArguments a)
 {
     attention_backward_keys<WIDTH, 1, true>(a);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_queries_64(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_backward_queries_64(AttentionArguments a)
 {
     attention_backward_queries<WIDTH, 1, true>(a);
 }
 
 // Above width 64 the registers do not hold dk and dv of so many keys.
 #if WIDTH <= 64
-extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_keys_128(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_backward_keys_128(AttentionArguments a)
 {
     attention_backward_keys<WIDTH, 2, false>(a);
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_queries_128(AttentionArguments a)
+extern "C" __global__ void __launch_bounds__(kThreads, 2) attention_backward_queries_128(AttentionArguments a)
 {
     attention_backward_queries<WIDTH, 2, false>(a);
 }

@@ -15,25 +15,35 @@ constexpr int kPitch = Width + 8;
 template <int Width, int Rows>
 __device__ __forceinline__ void load_tile(bf16* tile, const bf16* rows, int stride, int first, int count, int width, bool vector)
 {
-    // Unrolled further, the addresses would take the registers that the products need.
-    constexpr int Pieces = Width / 8;
-#pragma unroll 2
-    for (int piece = threadIdx.x; piece < Rows * Pieces; piece += kThreads)
+    // A row's pieces are shared by 2, 4, 8 or 16 threads (at widths 48 and 96 each has three), so that a thread stays in its
+    // columns and its addresses are steps of whole rows.
+    constexpr int Pieces = Width / 8, Sharers = Pieces % 3 == 0 ? Pieces / 3 : Pieces, Step = kThreads / Sharers;
+    int row = threadIdx.x / Sharers, column = threadIdx.x % Sharers * 8;
+    if (Step > Rows && row >= Rows)
+        return;
+    const bf16* from = rows + (i64)(first + row) * stride + column;
+    bf16* to = tile + row * kPitch<Width> + column;
+    if (vector)
     {
-        int row = piece / Pieces, column = piece % Pieces * 8;
-        bool valid = first + row < count && column < width;
-        const bf16* from = rows + (i64)(valid ? first + row : 0) * stride + (valid ? column : 0);
-        bf16* to = tile + row * kPitch<Width> + column;
-        if (vector)
-            cp_async_16(to, from, valid);
-        else
-        {
-            Vec<bf16, 8> x;
 #pragma unroll
-            for (int e = 0; e < 8; e++)
-                x.v[e] = valid && column + e < width ? from[e] : bf16{0};
-            *reinterpret_cast<Vec<bf16, 8>*>(to) = x;
-        }
+        for (int r = 0; r < Rows; r += Step, from += (i64)Step * stride)
+#pragma unroll
+            for (int c = 0; c < 8 * Pieces; c += 8 * Sharers)
+                cp_async_16(to + r * kPitch<Width> + c, from + c, first + row + r < count && column + c < width);
+    }
+    else
+    {
+#pragma unroll 1 // not to take the registers that the products need
+        for (int r = 0; r < Rows; r += Step, from += (i64)Step * stride)
+#pragma unroll 1
+            for (int c = 0; c < 8 * Pieces; c += 8 * Sharers)
+            {
+                Vec<bf16, 8> x;
+#pragma unroll
+                for (int e = 0; e < 8; e++)
+                    x.v[e] = first + row + r < count && column + c + e < width ? from[c + e] : bf16{0};
+                *reinterpret_cast<Vec<bf16, 8>*>(to + r * kPitch<Width> + c) = x;
+            }
     }
 }
 

@@ -45,6 +45,10 @@ public sealed class AttentionTests
             yield return new(DType.BFloat16, Shape(2, 2, width, 37, 130), width == 64 ? Masked.No : Masked.OneSample, 16);
         }
 
+        // Many tiles.
+        yield return new(DType.BFloat16, Shape(1, 1, 64, 300, 523), Masked.Some, 16);
+        yield return new(DType.Float32, Shape(1, 1, 64, 300, 523), Masked.Some, 16);
+
         // Rows that are not aligned, and odd widths.
         foreach (int width in new[] { 1, 20, 47, 63, 96, 121 })
             yield return new(DType.BFloat16, Shape(2, 2, width, 37, 70), Masked.Some, 6);
