@@ -19,7 +19,8 @@ long number(const char* name, long otherwise)
 
 void set_order(Settings& s, const std::string& order)
 {
-    s.order = order == "forward" ? Settings::Order::Forward : order == "reverse" ? Settings::Order::Reverse : Settings::Order::Shuffle;
+    s.order = order == "forward" ? Settings::Order::Forward : order == "reverse" ? Settings::Order::Reverse
+        : Settings::Order::Shuffle;
     size_t colon = order.find(':');
     s.seed = colon == std::string::npos ? 1 : strtoull(order.c_str() + colon + 1, nullptr, 10);
 }

@@ -25,7 +25,8 @@ Index3 size(unsigned int x, unsigned int y, unsigned int z) { return {x, y, z}; 
 int check_device(uint64_t address, size_t bytes, const char* call)
 {
     return is_device_memory(reinterpret_cast<void*>(address), bytes) ? Success
-        : report(InvalidValue, text("%s: %zu bytes at 0x%llx are not within device memory", call, bytes, (unsigned long long)address));
+        : report(InvalidValue, text("%s: %zu bytes at 0x%llx are not within device memory", call, bytes,
+            (unsigned long long)address));
 }
 
 // A copy whose device ends are checked again when it is carried out.
@@ -33,7 +34,8 @@ int copy(Stream* stream, void* to, const void* from, size_t bytes, bool to_devic
 {
     return enqueue(stream, [=] {
         if ((to_device && !is_device_memory(to, bytes)) || (from_device && !is_device_memory(from, bytes)))
-            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out", bytes));
+            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out",
+                bytes));
         memmove(to, from, bytes);
         return (int)Success;
     });
@@ -80,7 +82,10 @@ EXPORT mdmEmulatorForgetError()
 EXPORT cuInit(unsigned int) { return settings().devices > 0 ? Success : NoDevice; }
 EXPORT cuDriverGetVersion(int* version) { return *version = 12040, Success; }
 EXPORT cuDeviceGetCount(int* count) { return *count = settings().devices, Success; }
-EXPORT cuDeviceGet(int* device, int ordinal) { return *device = ordinal, ordinal >= 0 && ordinal < settings().devices ? Success : InvalidDevice; }
+EXPORT cuDeviceGet(int* device, int ordinal)
+{
+    return *device = ordinal, ordinal >= 0 && ordinal < settings().devices ? Success : InvalidDevice;
+}
 
 EXPORT cuDeviceGetName(char* name, int length, int)
 {
@@ -93,7 +98,7 @@ EXPORT cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = settings().memo
 
 EXPORT cuDeviceGetAttribute(int* value, int attribute, int)
 {
-    static const std::map<int, int> values{
+    const std::map<int, int> values{ // the capability may change
         {1, 1024}, {2, 1024}, {3, 1024}, {4, 64},                  // threads of a block, its sizes
         {5, 2147483647}, {6, 65535}, {7, 65535},                   // sizes of a grid
         {8, 48 * 1024}, {9, 65536}, {10, 32}, {12, 65536},         // shared and constant memory, warp, registers
@@ -184,7 +189,8 @@ EXPORT cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream*
     auto staged = std::make_shared<std::vector<unsigned char>>((const unsigned char*)from, (const unsigned char*)from + bytes);
     return enqueue(stream, [=] {
         if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
-            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out", bytes));
+            return report(IllegalAddress, text("a copy of %zu bytes: the device memory was freed before it was carried out",
+                bytes));
         memcpy(reinterpret_cast<void*>(to), staged->data(), bytes);
         return (int)Success;
     });
@@ -215,7 +221,8 @@ EXPORT cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, Stream* s
         return error;
     return enqueue(stream, [=] {
         if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
-            return report(IllegalAddress, text("a fill of %zu bytes: the device memory was freed before it was carried out", bytes));
+            return report(IllegalAddress, text("a fill of %zu bytes: the device memory was freed before it was carried out",
+                bytes));
         memset(reinterpret_cast<void*>(to), value, bytes);
         return (int)Success;
     });
@@ -229,7 +236,11 @@ EXPORT cuStreamDestroy_v2(Stream* stream) { LOCK; return destroy_stream(stream),
 EXPORT cuStreamWaitEvent(Stream* stream, Event* event, unsigned int) { LIVE; return wait(stream, event); }
 EXPORT cuStreamBeginCapture_v2(Stream* stream, int mode) { LIVE; return begin_capture(stream, mode); }
 EXPORT cuStreamEndCapture(Stream* stream, Graph** graph) { LIVE; return end_capture(stream, graph); }
-EXPORT cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long) { LIVE; return *executable = new Graph(*graph), Success; }
+EXPORT cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long)
+{
+    LIVE;
+    return *executable = new Graph(*graph), Success;
+}
 EXPORT cuGraphDestroy(Graph* graph) { LOCK; return delete graph, Success; }
 
 EXPORT cuGraphLaunch(Graph* executable, Stream* stream)
@@ -304,7 +315,8 @@ EXPORT cuFuncSetAttribute(Function* function, int attribute, int value)
     if (attribute != max_dynamic_shared)
         return Success;
     if (value > shared_limit())
-        return report(InvalidValue, text("cuFuncSetAttribute: kernel %s asks for %d bytes of dynamic shared memory, at most %d are possible",
+        return report(InvalidValue,
+            text("cuFuncSetAttribute: kernel %s asks for %d bytes of dynamic shared memory, at most %d are possible",
             function->name.c_str(), value, shared_limit()));
     function->max_dynamic_shared = value;
     return Success;
@@ -328,16 +340,21 @@ EXPORT cuLaunchKernel(Function* function, unsigned int gx, unsigned int gy, unsi
     const char* name = function->name.c_str();
     long long threads = (long long)bx * by * bz;
     if (gx == 0 || gy == 0 || gz == 0 || threads == 0)
-        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u) of blocks (%u, %u, %u) is empty", name, gx, gy, gz, bx, by, bz));
+        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u) of blocks (%u, %u, %u) is empty", name, gx, gy, gz,
+            bx, by, bz));
     if (gx > 2147483647u || gy > 65535 || gz > 65535)
-        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u), at most (2147483647, 65535, 65535)", name, gx, gy, gz));
+        return report(InvalidValue, text("launch of %s: grid (%u, %u, %u), at most (2147483647, 65535, 65535)", name, gx, gy,
+            gz));
     if (bx > 1024 || by > 1024 || bz > 64 || threads > 1024)
-        return report(InvalidValue, text("launch of %s: block (%u, %u, %u) of %lld threads, at most (1024, 1024, 64) and 1024 in all", name,
+        return report(InvalidValue,
+            text("launch of %s: block (%u, %u, %u) of %lld threads, at most (1024, 1024, 64) and 1024 in all", name,
             bx, by, bz, threads));
     if (threads > kernel.max_threads)
-        return report(InvalidValue, text("launch of %s: blocks of %lld threads, its launch bounds say %d", name, threads, kernel.max_threads));
+        return report(InvalidValue, text("launch of %s: blocks of %lld threads, its launch bounds say %d", name, threads,
+            kernel.max_threads));
     if ((long long)shared > function->max_dynamic_shared)
-        return report(InvalidValue, text("launch of %s: %u bytes of dynamic shared memory, %d are allowed (cuFuncSetAttribute)", name, shared,
+        return report(InvalidValue,
+            text("launch of %s: %u bytes of dynamic shared memory, %d are allowed (cuFuncSetAttribute)", name, shared,
             function->max_dynamic_shared));
 
     Launch launch{function, size(gx, gy, gz), size(bx, by, bz), shared, {}, {}};
@@ -357,11 +374,12 @@ EXPORT cuLaunchKernel(Function* function, unsigned int gx, unsigned int gy, unsi
     return enqueue(stream, [kept] { return run(*kept); });
 }
 
-EXPORT cuTensorMapEncodeTiled(TensorMap* map, int type, unsigned int rank, void* address, const uint64_t* sizes, const uint64_t* strides,
-    const uint32_t* box, const uint32_t* steps, int interleave, int swizzle, int, int)
+EXPORT cuTensorMapEncodeTiled(TensorMap* map, int type, unsigned int rank, void* address, const uint64_t* sizes,
+    const uint64_t* strides, const uint32_t* box, const uint32_t* steps, int interleave, int swizzle, int, int)
 {
     if (rank < 1 || rank > 5 || reinterpret_cast<uintptr_t>(address) % 16 != 0)
-        return report(InvalidValue, text("cuTensorMapEncodeTiled: rank %u, address %p: expected 1 to 5 and a multiple of 16", rank, address));
+        return report(InvalidValue, text("cuTensorMapEncodeTiled: rank %u, address %p: expected 1 to 5 and a multiple of 16",
+            rank, address));
     *map = {};
     map->type = (unsigned char)type, map->rank = (unsigned char)rank;
     map->swizzle = (unsigned char)swizzle, map->interleave = (unsigned char)interleave;
@@ -370,9 +388,11 @@ EXPORT cuTensorMapEncodeTiled(TensorMap* map, int type, unsigned int rank, void*
     for (unsigned int i = 0; i < rank; ++i)
     {
         if (sizes[i] == 0 || sizes[i] > 0xffffffffull || box[i] == 0 || box[i] > 256)
-            return report(InvalidValue, text("cuTensorMapEncodeTiled: dimension %u of size %llu with a box of %u", i, (unsigned long long)sizes[i], box[i]));
+            return report(InvalidValue, text("cuTensorMapEncodeTiled: dimension %u of size %llu with a box of %u", i,
+                (unsigned long long)sizes[i], box[i]));
         if (i > 0 && (strides[i - 1] % 16 != 0 || strides[i - 1] >= 1ull << 40))
-            return report(InvalidValue, text("cuTensorMapEncodeTiled: stride %llu of dimension %u is no multiple of 16 below 2^40",
+            return report(InvalidValue,
+                text("cuTensorMapEncodeTiled: stride %llu of dimension %u is no multiple of 16 below 2^40",
                 (unsigned long long)strides[i - 1], i));
         map->sizes[i] = (unsigned int)sizes[i], map->box[i] = box[i], map->steps[i] = (unsigned short)steps[i];
         if (i > 0)
@@ -386,7 +406,8 @@ EXPORT cuTensorMapEncodeTiled(TensorMap* map, int type, unsigned int rank, void*
 EXPORT cuGetErrorName(int error, const char** name)
 {
     static const std::map<int, const char*> names{{Success, "CUDA_SUCCESS"}, {InvalidValue, "CUDA_ERROR_INVALID_VALUE"},
-        {OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"}, {NotInitialized, "CUDA_ERROR_NOT_INITIALIZED"}, {NoDevice, "CUDA_ERROR_NO_DEVICE"},
+        {OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"}, {NotInitialized, "CUDA_ERROR_NOT_INITIALIZED"},
+        {NoDevice, "CUDA_ERROR_NO_DEVICE"},
         {InvalidDevice, "CUDA_ERROR_INVALID_DEVICE"}, {InvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
         {InvalidContext, "CUDA_ERROR_INVALID_CONTEXT"}, {NoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
         {InvalidHandle, "CUDA_ERROR_INVALID_HANDLE"}, {NotFound, "CUDA_ERROR_NOT_FOUND"}, {NotReady, "CUDA_ERROR_NOT_READY"},

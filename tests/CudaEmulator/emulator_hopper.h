@@ -48,7 +48,8 @@ inline void tensor_load_3d(void* shared, const TensorMap* map, unsigned long lon
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 3, EMULATOR_HERE("tensor_load_3d"));
 }
 
-inline void tensor_load_4d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z, int w, EMULATOR_SITE)
+inline void tensor_load_4d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z, int w,
+    EMULATOR_SITE)
 {
     int at[] = {x, y, z, w};
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, EMULATOR_HERE("tensor_load_4d"));

@@ -121,9 +121,18 @@ inline unsigned int __brev(unsigned int x)
 
 inline unsigned int __umulhi(unsigned int a, unsigned int b) { return (unsigned int)((unsigned long long)a * b >> 32); }
 inline int __mulhi(int a, int b) { return (int)((long long)a * b >> 32); }
-inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned long long)((unsigned __int128)a * b >> 64); }
-inline unsigned int __funnelshift_l(unsigned int low, unsigned int high, unsigned int n) { return (unsigned int)((((unsigned long long)high << 32 | low) << (n & 31)) >> 32); }
-inline unsigned int __funnelshift_r(unsigned int low, unsigned int high, unsigned int n) { return (unsigned int)(((unsigned long long)high << 32 | low) >> (n & 31)); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
+{
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
+inline unsigned int __funnelshift_l(unsigned int low, unsigned int high, unsigned int n)
+{
+    return (unsigned int)((((unsigned long long)high << 32 | low) << (n & 31)) >> 32);
+}
+inline unsigned int __funnelshift_r(unsigned int low, unsigned int high, unsigned int n)
+{
+    return (unsigned int)(((unsigned long long)high << 32 | low) >> (n & 31));
+}
 
 inline unsigned int __byte_perm(unsigned int a, unsigned int b, unsigned int selector)
 {
@@ -185,7 +194,11 @@ EMULATOR_STORE(__stwt)
 template <typename T>
 using EmulatorValue = typename EmulatorPlain<T>::type; // converted, as the value of an atomic function is
 
-template <typename T> inline T atomicAdd(T* p, EmulatorValue<T> x) { static_assert(T(0.5f) == T(0), "no float atomics"); return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST); }
+template <typename T> inline T atomicAdd(T* p, EmulatorValue<T> x)
+{
+    static_assert(T(0.5f) == T(0), "no float atomics");
+    return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST);
+}
 template <typename T> inline T atomicSub(T* p, EmulatorValue<T> x) { return __atomic_fetch_sub(p, x, __ATOMIC_SEQ_CST); }
 template <typename T> inline T atomicAnd(T* p, EmulatorValue<T> x) { return __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST); }
 template <typename T> inline T atomicOr(T* p, EmulatorValue<T> x) { return __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST); }
@@ -209,10 +222,26 @@ inline T emulator_atomic(T* p, F change)
     return old;
 }
 
-template <typename T> inline T atomicMin(T* p, EmulatorValue<T> x) { return emulator_atomic(p, [x](T y) { return y < x ? y : x; }); }
-template <typename T> inline T atomicMax(T* p, EmulatorValue<T> x) { return emulator_atomic(p, [x](T y) { return y > x ? y : x; }); }
-inline unsigned int atomicInc(unsigned int* p, unsigned int x) { return emulator_atomic(p, [x](unsigned int y) { return y >= x ? 0 : y + 1; }); }
-inline unsigned int atomicDec(unsigned int* p, unsigned int x) { return emulator_atomic(p, [x](unsigned int y) { return y == 0 || y > x ? x : y - 1; }); }
+template <typename T> inline T atomicMin(T* p, EmulatorValue<T> x)
+{
+    return emulator_atomic(p, [x](T y) { return y < x ? y : x;
+    });
+}
+template <typename T> inline T atomicMax(T* p, EmulatorValue<T> x)
+{
+    return emulator_atomic(p, [x](T y) { return y > x ? y : x;
+    });
+}
+inline unsigned int atomicInc(unsigned int* p, unsigned int x)
+{
+    return emulator_atomic(p, [x](unsigned int y) { return y >= x ? 0 : y + 1;
+    });
+}
+inline unsigned int atomicDec(unsigned int* p, unsigned int x)
+{
+    return emulator_atomic(p, [x](unsigned int y) { return y == 0 || y > x ? x : y - 1;
+    });
+}
 
 inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

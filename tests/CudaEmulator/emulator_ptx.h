@@ -62,10 +62,22 @@ inline void emulator_ldmatrix(unsigned int* r, const void* row, int matrices, bo
     emulator_warp(0xffffffffu, &operands, emulator_services.ldmatrix, site);
 }
 
-inline void ldmatrix_x4(unsigned int (&r)[4], const void* row, EMULATOR_SITE) { emulator_ldmatrix(r, row, 4, false, EMULATOR_HERE("ldmatrix_x4")); }
-inline void ldmatrix_x4_transposed(unsigned int (&r)[4], const void* row, EMULATOR_SITE) { emulator_ldmatrix(r, row, 4, true, EMULATOR_HERE("ldmatrix_x4_transposed")); }
-inline void ldmatrix_x2(unsigned int (&r)[2], const void* row, EMULATOR_SITE) { emulator_ldmatrix(r, row, 2, false, EMULATOR_HERE("ldmatrix_x2")); }
-inline void ldmatrix_x2_transposed(unsigned int (&r)[2], const void* row, EMULATOR_SITE) { emulator_ldmatrix(r, row, 2, true, EMULATOR_HERE("ldmatrix_x2_transposed")); }
+inline void ldmatrix_x4(unsigned int (&r)[4], const void* row, EMULATOR_SITE)
+{
+    emulator_ldmatrix(r, row, 4, false, EMULATOR_HERE("ldmatrix_x4"));
+}
+inline void ldmatrix_x4_transposed(unsigned int (&r)[4], const void* row, EMULATOR_SITE)
+{
+    emulator_ldmatrix(r, row, 4, true, EMULATOR_HERE("ldmatrix_x4_transposed"));
+}
+inline void ldmatrix_x2(unsigned int (&r)[2], const void* row, EMULATOR_SITE)
+{
+    emulator_ldmatrix(r, row, 2, false, EMULATOR_HERE("ldmatrix_x2"));
+}
+inline void ldmatrix_x2_transposed(unsigned int (&r)[2], const void* row, EMULATOR_SITE)
+{
+    emulator_ldmatrix(r, row, 2, true, EMULATOR_HERE("ldmatrix_x2_transposed"));
+}
 
 inline void mma_bf16(float (&d)[4], const unsigned int (&a)[4], const unsigned int (&b)[2], EMULATOR_SITE)
 {

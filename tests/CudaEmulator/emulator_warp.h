@@ -4,14 +4,18 @@
 
 #define EMULATOR_LANE ((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32u)
 
-inline void emulator_barrier(int key, int count, bool waits, bool strict, void* operands, emulator::Execute execute, emulator::Site site)
+inline void emulator_barrier(int key, int count, bool waits, bool strict, void* operands, emulator::Execute execute,
+    emulator::Site site)
 {
     emulator_services.meet_many(emulator_services.worker, key, count, waits, strict, operands, execute, site);
 }
 
 inline int emulator_threads() { return (int)(blockDim.x * blockDim.y * blockDim.z); }
 
-inline void __syncthreads(EMULATOR_SITE) { emulator_barrier(0, emulator_threads(), true, true, nullptr, nullptr, EMULATOR_HERE("__syncthreads")); }
+inline void __syncthreads(EMULATOR_SITE)
+{
+    emulator_barrier(0, emulator_threads(), true, true, nullptr, nullptr, EMULATOR_HERE("__syncthreads"));
+}
 
 inline void emulator_count(void* const* operands, int count)
 {
@@ -29,14 +33,20 @@ inline int __syncthreads_count(int predicate, EMULATOR_SITE)
 }
 
 inline int __syncthreads_or(int predicate, EMULATOR_SITE) { return __syncthreads_count(predicate, file, line) != 0; }
-inline int __syncthreads_and(int predicate, EMULATOR_SITE) { return __syncthreads_count(predicate, file, line) == emulator_threads(); }
+inline int __syncthreads_and(int predicate, EMULATOR_SITE)
+{
+    return __syncthreads_count(predicate, file, line) == emulator_threads();
+}
 
 inline void emulator_warp(unsigned int mask, void* operands, emulator::Execute execute, emulator::Site site)
 {
     emulator_services.meet_warp(emulator_services.worker, mask, operands, execute, site);
 }
 
-inline void __syncwarp(unsigned int mask = 0xffffffffu, EMULATOR_SITE) { emulator_warp(mask, nullptr, nullptr, EMULATOR_HERE("__syncwarp")); }
+inline void __syncwarp(unsigned int mask = 0xffffffffu, EMULATOR_SITE)
+{
+    emulator_warp(mask, nullptr, nullptr, EMULATOR_HERE("__syncwarp"));
+}
 
 // ---- votes ----
 
@@ -65,7 +75,10 @@ inline unsigned int __ballot_sync(unsigned int mask, int predicate, EMULATOR_SIT
 }
 
 inline int __any_sync(unsigned int mask, int predicate, EMULATOR_SITE) { return __ballot_sync(mask, predicate, file, line) != 0; }
-inline int __all_sync(unsigned int mask, int predicate, EMULATOR_SITE) { return __ballot_sync(mask, predicate, file, line) == mask; }
+inline int __all_sync(unsigned int mask, int predicate, EMULATOR_SITE)
+{
+    return __ballot_sync(mask, predicate, file, line) == mask;
+}
 
 // ---- shuffles ----
 
@@ -146,11 +159,31 @@ inline T emulator_reduce(unsigned int mask, T value, F join, const char* file, i
     return result;
 }
 
-template <typename T> inline T __reduce_add_sync(unsigned int mask, T x, EMULATOR_SITE) { return emulator_reduce(mask, x, [](T a, T b) { return a + b; }, file, line); }
-template <typename T> inline T __reduce_min_sync(unsigned int mask, T x, EMULATOR_SITE) { return emulator_reduce(mask, x, [](T a, T b) { return b < a ? b : a; }, file, line); }
-template <typename T> inline T __reduce_max_sync(unsigned int mask, T x, EMULATOR_SITE) { return emulator_reduce(mask, x, [](T a, T b) { return a < b ? b : a; }, file, line); }
-inline unsigned int __reduce_or_sync(unsigned int mask, unsigned int x, EMULATOR_SITE) { return emulator_reduce(mask, x, [](unsigned int a, unsigned int b) { return a | b; }, file, line); }
-inline unsigned int __reduce_and_sync(unsigned int mask, unsigned int x, EMULATOR_SITE) { return emulator_reduce(mask, x, [](unsigned int a, unsigned int b) { return a & b; }, file, line); }
+template <typename T> inline T __reduce_add_sync(unsigned int mask, T x, EMULATOR_SITE)
+{
+    return emulator_reduce(mask, x, [](T a, T b) { return a + b;
+    }, file, line);
+}
+template <typename T> inline T __reduce_min_sync(unsigned int mask, T x, EMULATOR_SITE)
+{
+    return emulator_reduce(mask, x, [](T a, T b) { return b < a ? b : a;
+    }, file, line);
+}
+template <typename T> inline T __reduce_max_sync(unsigned int mask, T x, EMULATOR_SITE)
+{
+    return emulator_reduce(mask, x, [](T a, T b) { return a < b ? b : a;
+    }, file, line);
+}
+inline unsigned int __reduce_or_sync(unsigned int mask, unsigned int x, EMULATOR_SITE)
+{
+    return emulator_reduce(mask, x, [](unsigned int a, unsigned int b) { return a | b;
+    }, file, line);
+}
+inline unsigned int __reduce_and_sync(unsigned int mask, unsigned int x, EMULATOR_SITE)
+{
+    return emulator_reduce(mask, x, [](unsigned int a, unsigned int b) { return a & b;
+    }, file, line);
+}
 
 inline void __trap(EMULATOR_SITE) { emulator_services.fail(emulator_services.worker, 719, "__trap", EMULATOR_HERE("__trap")); }
 inline void __nanosleep(unsigned int) {}

@@ -59,13 +59,15 @@ void Worker::describe_fault()
     std::string what;
     error = IllegalAddress;
     if (fault_signal == out_of_time)
-        error = LaunchTimeout, what = text("still running after %d s: an endless loop? (MDM_EMULATOR_TIMEOUT)", settings().timeout);
+        error = LaunchTimeout, what = text("still running after %d s: an endless loop? (MDM_EMULATOR_TIMEOUT)",
+            settings().timeout);
     else if (fault_signal == SIGFPE)
         error = LaunchFailed, what = "division of an integer by zero";
     else if (fault_signal == SIGILL || fault_signal == SIGTRAP)
         error = LaunchFailed, what = "an index is out of the bounds of its array, or an address is misaligned";
     else if (p >= dynamic_end && p < dynamic_end + page)
-        what = text("an access %zu bytes past the end of the %zu bytes of dynamic shared memory", size_t(p - (dynamic + dynamic_bytes)), dynamic_bytes);
+        what = text("an access %zu bytes past the end of the %zu bytes of dynamic shared memory",
+            size_t(p - (dynamic + dynamic_bytes)), dynamic_bytes);
     else
     {
         what = describe_address(p);

@@ -44,7 +44,8 @@ void HopperCalls::barrier_init(void* w, void* address, unsigned int arrivals, Si
     Services& services = of(w).services;
     services.shared_address(w, address, site);
     if (reinterpret_cast<size_t>(address) % 8 != 0 || arrivals == 0)
-        of(w).fail(MisalignedAddress, text("a barrier at %p for %u arrivals: expected a multiple of 8 and some", address, arrivals), site);
+        of(w).fail(MisalignedAddress, text("a barrier at %p for %u arrivals: expected a multiple of 8 and some", address,
+            arrivals), site);
     of(w).hopper.barriers[address] = PhaseBarrier{arrivals, arrivals, 0, false, 0, 0, {}};
 }
 
@@ -100,7 +101,8 @@ void HopperCalls::barrier_wait(void* w, void* address, unsigned int parity, Site
 
 // ---- tensor copies ----
 
-void HopperCalls::tensor_load(void* w, void* shared, const void* address, void* barrier_address, const int* at, int rank, Site site)
+void HopperCalls::tensor_load(void* w, void* shared, const void* address, void* barrier_address, const int* at, int rank,
+    Site site)
 {
     constexpr int bfloat16 = 9, swizzle_128 = 3;
     Worker& worker = of(w);
@@ -111,7 +113,8 @@ void HopperCalls::tensor_load(void* w, void* shared, const void* address, void* 
     if (reinterpret_cast<size_t>(address) % 64 != 0 || map->magic != tensor_map_magic)
         worker.fail(IllegalInstruction, text("there is no tensor map at %p", address), site);
     if (map->rank != rank || map->type != bfloat16 || map->interleave != 0 || map->swizzle != swizzle_128)
-        worker.fail(IllegalInstruction, text("tensor map of rank %d, type %d, interleave %d, swizzle %d: expected rank %d, bfloat16 (9), "
+        worker.fail(IllegalInstruction,
+            text("tensor map of rank %d, type %d, interleave %d, swizzle %d: expected rank %d, bfloat16 (9), "
             "none, 128 bytes (3)", map->rank, map->type, map->interleave, map->swizzle, rank), site);
     if (map->box[0] * 2 > 128)
         worker.fail(IllegalInstruction, text("lines of %u bytes, at most 128 can be swizzled", map->box[0] * 2), site);
@@ -134,7 +137,8 @@ void HopperCalls::carry_out(Worker& worker, const TensorCopy& copy)
     unsigned int lines = 1, line_elements = map.box[0];
     for (int i = 1; i < map.rank; ++i)
         lines *= map.box[i];
-    auto base = static_cast<unsigned char*>(worker.services.shared_pointer(&worker, copy.shared, (int)(lines * line_elements * 2), copy.site));
+    auto base = static_cast<unsigned char*>(worker.services.shared_pointer(&worker, copy.shared,
+        (int)(lines * line_elements * 2), copy.site));
     for (unsigned int line = 0; line < lines; ++line)
     {
         const unsigned char* source = map.address;
@@ -253,10 +257,12 @@ void HopperCalls::multiply(Worker& worker, void* const* threads, int index)
     const WarpgroupProduct& p = issue.product;
 
     auto read = [&](unsigned long long descriptor, bool transposed, int lines, auto store) {
-        unsigned int start = (descriptor & 0x3fff) << 4, leading = (descriptor >> 16 & 0x3fff) << 4, stride = (descriptor >> 32 & 0x3fff) << 4;
+        unsigned int start = (descriptor & 0x3fff) << 4, leading = (descriptor >> 16 & 0x3fff) << 4,
+            stride = (descriptor >> 32 & 0x3fff) << 4;
         constexpr unsigned int swizzle_128 = 1;
         if (descriptor >> 62 != swizzle_128 || (descriptor >> 49 & 7) != 0 || (start >> 7 & 7) != 0)
-            worker.fail(IllegalInstruction, text("matrix descriptor %016llx: expected the 128-byte swizzle (1 in bits 62 and 63), no base "
+            worker.fail(IllegalInstruction,
+                text("matrix descriptor %016llx: expected the 128-byte swizzle (1 in bits 62 and 63), no base "
                 "offset, and lines that begin at a multiple of 1,024 bytes", descriptor), issue.site);
         for (int line = 0; line < lines; ++line)
             for (int k = 0; k < depth; ++k)
@@ -285,7 +291,8 @@ void HopperCalls::multiply(Worker& worker, void* const* threads, int index)
         ProductThread& own = *static_cast<Waiting*>(threads[t])->thread;
         bool same = index < (int)own.issues.size();
         const WarpgroupProduct& q = own.issues[same ? index : 0].product;
-        if (!same || q.a != p.a || q.b != p.b || q.columns != p.columns || q.transpose_a != p.transpose_a || q.transpose_b != p.transpose_b
+        if (!same || q.a != p.a || q.b != p.b || q.columns != p.columns || q.transpose_a != p.transpose_a
+            || q.transpose_b != p.transpose_b
             || own.issues[index].group != issue.group)
             worker.fail(LaunchFailed, text("thread %d of the warpgroup issued other products than thread 0", t), issue.site);
         for (Accumulators& sums : own.accumulators)

@@ -105,7 +105,8 @@ int release(void* address)
         m.freed.pop_front();
     }
     if (!before || !after)
-        return report(IllegalAddress, text("the memory just %s an allocation of %zu bytes was overwritten (found when it was freed)",
+        return report(IllegalAddress,
+            text("the memory just %s an allocation of %zu bytes was overwritten (found when it was freed)",
             before ? "after" : "before", block.bytes));
     return Success;
 }

@@ -158,7 +158,8 @@ std::string registration(const std::string& table)
     size_t at = 0;
     for (size_t end; (end = table.find('\n', at)) != std::string::npos; at = end + 1)
     {
-        std::string line = table.substr(at, end - at), name = line.substr(0, line.find(' ')), bounds = line.substr(name.size() + 1);
+        std::string line = table.substr(at, end - at), name = line.substr(0, line.find(' ')),
+            bounds = line.substr(name.size() + 1);
         std::string symbol = name + suffix, signature = "EmulatorSignature<decltype(&" + symbol + ")>::";
         text += "{\"" + name + "\", " + signature + "invoke<&" + symbol + ">, " + signature + "parameters, " + signature
             + "sizes, emulator_first" + bounds + "},\n";
@@ -183,7 +184,8 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
 
     const char* cxx = getenv("CXX");
     std::string compiler = cxx && *cxx ? cxx : "g++", log = folder + "/log.txt";
-    std::vector<std::string> preprocess{compiler, "-E", "-x", "c++", "-std=gnu++17", "-I.", "-include", "emulator.h", "-DMDM_EMULATOR"};
+    std::vector<std::string> preprocess{compiler, "-E", "-x", "c++", "-std=gnu++17", "-I.", "-include", "emulator.h",
+        "-DMDM_EMULATOR"};
     preprocess.insert(preprocess.end(), defines.begin(), defines.end());
     preprocess.insert(preprocess.end(), {program.name, "-o", "unit.ii"});
     bool good = execute(preprocess, folder, log);
@@ -192,10 +194,12 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
         std::string unit = read_file(folder + "/unit.ii"), table = find_kernels(unit);
         unit += registration(table);
         write_file(folder + "/unit.ii", unit.data(), unit.size());
-        std::vector<std::string> translate{compiler, "-x", "c++-cpp-output", "unit.ii", "-o", "unit.so", "-shared", "-fPIC", "-std=gnu++17",
+        std::vector<std::string> translate{compiler, "-x", "c++-cpp-output", "unit.ii", "-o", "unit.so", "-shared", "-fPIC",
+            "-std=gnu++17",
             "-O1", "-g1", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing",
             "-fno-math-errno", "-fno-trapping-math", "-nostartfiles", "-Wl,-Bsymbolic", "-fsanitize=bounds,alignment",
-            "-fsanitize-undefined-trap-on-error", "-ftrivial-auto-var-init=pattern", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-but-set-variable",
+            "-fsanitize-undefined-trap-on-error", "-ftrivial-auto-var-init=pattern", "-Wall", "-Wno-unknown-pragmas",
+                "-Wno-unused-function", "-Wno-unused-but-set-variable",
             "-Wno-unused-variable", "-Wno-psabi", "-lm"};
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
             translate.push_back("-march=x86-64-v3");
@@ -268,14 +272,21 @@ EXPORT nvrtcCompileProgram(Program* program, int count, const char* const* optio
 }
 
 EXPORT nvrtcGetProgramLogSize(Program* program, size_t* bytes) { return *bytes = program->log.size() + 1, NvrtcSuccess; }
-EXPORT nvrtcGetProgramLog(Program* program, char* log) { return memcpy(log, program->log.c_str(), program->log.size() + 1), NvrtcSuccess; }
+EXPORT nvrtcGetProgramLog(Program* program, char* log)
+{
+    return memcpy(log, program->log.c_str(), program->log.size() + 1), NvrtcSuccess;
+}
 EXPORT nvrtcGetCUBINSize(Program* program, size_t* bytes) { return *bytes = program->image.size(), NvrtcSuccess; }
-EXPORT nvrtcGetCUBIN(Program* program, void* image) { return memcpy(image, program->image.data(), program->image.size()), NvrtcSuccess; }
+EXPORT nvrtcGetCUBIN(Program* program, void* image)
+{
+    return memcpy(image, program->image.data(), program->image.size()), NvrtcSuccess;
+}
 EXPORT nvrtcGetPTXSize(Program* program, size_t* bytes) { return nvrtcGetCUBINSize(program, bytes); }
 EXPORT nvrtcGetPTX(Program* program, void* image) { return nvrtcGetCUBIN(program, image); }
 EXPORT nvrtcDestroyProgram(Program** program) { return delete *program, *program = nullptr, NvrtcSuccess; }
 
 extern "C" __attribute__((visibility("default"))) const char* nvrtcGetErrorString(int error)
 {
-    return error == NvrtcSuccess ? "NVRTC_SUCCESS" : error == NvrtcCompilation ? "NVRTC_ERROR_COMPILATION" : "NVRTC_ERROR_INVALID_INPUT";
+    return error == NvrtcSuccess ? "NVRTC_SUCCESS" : error == NvrtcCompilation ? "NVRTC_ERROR_COMPILATION"
+        : "NVRTC_ERROR_INVALID_INPUT";
 }

@@ -60,7 +60,10 @@ void fiber_entry() { this_worker->fiber(); }
 struct ServiceCalls
 {
     static Worker* of(void* worker) { return static_cast<Worker*>(worker); }
-    static void meet_warp(void* w, unsigned int mask, void* operands, Execute execute, Site site) { of(w)->meet_warp(mask, operands, execute, site); }
+    static void meet_warp(void* w, unsigned int mask, void* operands, Execute execute, Site site)
+    {
+        of(w)->meet_warp(mask, operands, execute, site);
+    }
     static void meet_many(void* w, int key, int count, bool waits, bool strict, void* operands, Execute execute, Site site)
     {
         of(w)->meet_many(key, count, waits, strict, operands, execute, site);
@@ -89,7 +92,8 @@ struct ServiceCalls
     }
     static void* shared_pointer(void* w, unsigned int address, int bytes, Site site)
     {
-        unsigned char* p = address >= of(w)->dynamic_window() ? of(w)->dynamic + (address - of(w)->dynamic_window()) : of(w)->module->shared_begin + address;
+        unsigned char* p = address >= of(w)->dynamic_window() ? of(w)->dynamic + (address - of(w)->dynamic_window())
+            : of(w)->module->shared_begin + address;
         if (!of(w)->is_shared(p, bytes))
             of(w)->fail(IllegalAddress, text("%d bytes at %u are not within the block's shared memory", bytes, address), site);
         return p;
@@ -100,7 +104,8 @@ struct ServiceCalls
 Worker::Worker(int number) : number(number), fibers(max_threads), queue(ring)
 {
     services = {this, ServiceCalls::meet_warp, ServiceCalls::meet_many, ServiceCalls::wait_until, ServiceCalls::copy_async,
-        ServiceCalls::copy_commit, ServiceCalls::copy_wait, ServiceCalls::shared_address, ServiceCalls::shared_pointer, ServiceCalls::fail,
+        ServiceCalls::copy_commit, ServiceCalls::copy_wait, ServiceCalls::shared_address, ServiceCalls::shared_pointer,
+            ServiceCalls::fail,
         execute_mma_bf16, execute_mma_tf32, execute_ldmatrix, &hopper_services};
 
     // Dynamic shared memory ends at an unreadable page.
@@ -332,7 +337,8 @@ unsigned int Worker::dynamic_window() const
 bool Worker::is_shared(const void* pointer, size_t bytes) const
 {
     auto p = static_cast<const unsigned char*>(pointer);
-    return (p >= module->shared_begin && p + bytes <= module->shared_end) || (p >= dynamic && p + bytes <= dynamic + dynamic_bytes);
+    return (p >= module->shared_begin && p + bytes <= module->shared_end) || (p >= dynamic
+        && p + bytes <= dynamic + dynamic_bytes);
 }
 
 void Worker::copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site)
@@ -413,11 +419,13 @@ bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed)
     if (fault_signal != 0)
         describe_fault();
     if (const TensorCopy* copy = HopperCalls::unfinished(*this); copy && error == Success)
-        error = LaunchFailed, message = text("kernel %s, block (%u, %u, %u): %s: the block ends before this copy", kernel->name, block.x,
+        error = LaunchFailed, message = text("kernel %s, block (%u, %u, %u): %s: the block ends before this copy",
+            kernel->name, block.x,
             block.y, block.z, name(copy->site).c_str());
     for (unsigned char* p = dynamic + dynamic_bytes; error == Success && p < dynamic_end; ++p)
         if (*p != 0xff)
-            error = IllegalAddress, message = text("kernel %s, block (%u, %u, %u): bytes after the %zu bytes of dynamic shared memory were "
+            error = IllegalAddress,
+                message = text("kernel %s, block (%u, %u, %u): bytes after the %zu bytes of dynamic shared memory were "
                 "overwritten", kernel->name, block.x, block.y, block.z, dynamic_bytes);
     return error == Success;
 }

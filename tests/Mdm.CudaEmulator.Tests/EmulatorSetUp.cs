@@ -28,7 +28,8 @@ public sealed class EmulatorSetUp
             Assert.Ignore("the CUDA emulator runs on Linux only");
         if (!HasCompiler())
             Assert.Ignore("the CUDA emulator needs g++, which is not installed");
-        string folder = Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator"), library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
+        string folder = Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator");
+        string library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
         DateTime newest = Directory.GetFiles(folder).Max(File.GetLastWriteTimeUtc);
         if (!File.Exists(library) || File.GetLastWriteTimeUtc(library) < newest)
         {

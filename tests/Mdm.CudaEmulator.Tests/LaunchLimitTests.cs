@@ -43,8 +43,9 @@ public sealed unsafe class LaunchLimitTests
         using var planted = new Planted(Source);
         int limit = Planted.Driver.Attribute(CudaAttribute.SharedPerBlockOptIn, 0);
         nint function = planted.Function("free_size");
-        Assert.That(Planted.Driver.FunctionSetAttribute(function, (int)FunctionAttribute.MaxDynamicShared, limit + 1), Is.EqualTo(InvalidValue));
-        Assert.That(Planted.Driver.FunctionSetAttribute(function, (int)FunctionAttribute.MaxDynamicShared, limit), Is.Zero);
+        int Raise(int bytes) => Planted.Driver.FunctionSetAttribute(function, (int)FunctionAttribute.MaxDynamicShared, bytes);
+        Assert.That(Raise(limit + 1), Is.EqualTo(InvalidValue));
+        Assert.That(Raise(limit), Is.Zero);
     }
 
     [Test]

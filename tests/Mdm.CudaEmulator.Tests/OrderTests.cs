@@ -52,7 +52,8 @@ public sealed class OrderTests
             file.Names.Where(name => name.StartsWith("micros."))
                 .ToDictionary(name => name["micros.".Length..], name => file.Tensor(GoldenModel.Device, name)));
         IReadOnlyList<Tensor> outputs = network.Call(input).Predictions;
-        Tensor[] losses = [.. outputs.Select((y, k) => Op.Mean(Op.MeanSquaredError(y, file.Tensor(GoldenModel.Device, $"target{suffixes[k]}"))))];
+        Tensor[] losses = [.. outputs.Select((y, k) =>
+            Op.Mean(Op.MeanSquaredError(y, file.Tensor(GoldenModel.Device, $"target{suffixes[k]}"))))];
         tape.Backward(Op.Add(losses[0], losses[1]));
         return [.. outputs.SelectMany(y => y.ToArray()), .. network.Store.Gradients!.ToArray()];
     }

@@ -37,7 +37,8 @@ internal sealed unsafe class Planted : IDisposable
     public nint Stream { get; }
 
     /// <summary>What the emulator said last.</summary>
-    public static string Message => Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)Symbol("mdmEmulatorLastMessage"))()) ?? "";
+    public static string Message =>
+        Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)Symbol("mdmEmulatorLastMessage"))()) ?? "";
 
     public static int LiveAllocations => ((delegate* unmanaged<int>)Symbol("mdmEmulatorLiveAllocations"))();
 
@@ -115,7 +116,8 @@ internal sealed unsafe class Planted : IDisposable
     {
         nint address = Allocate(values.Length * sizeof(T));
         fixed (T* source = values)
-            Driver.Check(Driver.MemcpyHostToDevice(address, source, (nuint)(values.Length * sizeof(T)), Stream), "cuMemcpyHtoDAsync");
+            Driver.Check(
+                Driver.MemcpyHostToDevice(address, source, (nuint)(values.Length * sizeof(T)), Stream), "cuMemcpyHtoDAsync");
         return address;
     }
 

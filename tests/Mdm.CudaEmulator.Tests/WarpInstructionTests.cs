@@ -91,7 +91,8 @@ public sealed class WarpInstructionTests(string order)
         using var planted = new Planted(Source);
         (float[] a, float[] b) = Draw(v => (float)Math.Round(v * 64) / 64); // exact in bfloat16
         nint c = Planted.Allocate(16 * 8 * 4);
-        Assert.That(planted.Launch("product_bf16", 1, 32, 0, (long)planted.Upload(a), (long)planted.Upload(b), (long)c, transposed), Is.Zero);
+        int code = planted.Launch("product_bf16", 1, 32, 0, (long)planted.Upload(a), (long)planted.Upload(b), (long)c, transposed);
+        Assert.That(code, Is.Zero);
         Assert.That(planted.Download(c, 16 * 8), Is.EqualTo(Expected(a, b)).Within(1e-5));
     }
 
@@ -110,8 +111,12 @@ public sealed class WarpInstructionTests(string order)
     {
         using var planted = new Planted(Source);
         float ulp = MathF.ScaleB(1, -7), tf32Ulp = MathF.ScaleB(1, -10);
-        float[] x = [1 + ulp / 2, 1 + 3 * ulp / 2, 1 + 0.51f * ulp, -1 - ulp / 2, float.NaN, float.PositiveInfinity, 1 + tf32Ulp / 2, float.MaxValue];
-        float[] bf = [1, 1 + 2 * ulp, 1 + ulp, -1, float.NaN, float.PositiveInfinity, 1, float.PositiveInfinity];
+        const float infinity = float.PositiveInfinity;
+        float[] x =
+        [
+            1 + ulp / 2, 1 + 3 * ulp / 2, 1 + 0.51f * ulp, -1 - ulp / 2, float.NaN, infinity, 1 + tf32Ulp / 2, float.MaxValue,
+        ];
+        float[] bf = [1, 1 + 2 * ulp, 1 + ulp, -1, float.NaN, infinity, 1, infinity];
         nint toBf = Planted.Allocate(32), toTf = Planted.Allocate(32);
         Assert.That(planted.Launch("rounded", 1, 8, 0, (long)planted.Upload(x), (long)toBf, (long)toTf), Is.Zero);
         Assert.That(planted.Download(toBf, 8), Is.EqualTo(bf));
