@@ -87,8 +87,8 @@ struct ServiceCalls
         auto p = static_cast<const unsigned char*>(pointer);
         if (!of(w)->is_shared(p, 1))
             of(w)->fail(IllegalAddress, text("%p is no address in shared memory", pointer), site);
-        return p >= of(w)->module->shared_begin && p < of(w)->module->shared_end ? (unsigned int)(p - of(w)->module->shared_begin)
-                                                                                  : of(w)->dynamic_window() + (unsigned int)(p - of(w)->dynamic);
+        bool is_static = p >= of(w)->module->shared_begin && p < of(w)->module->shared_end;
+        return is_static ? (unsigned int)(p - of(w)->module->shared_begin) : of(w)->dynamic_window() + (unsigned int)(p - of(w)->dynamic);
     }
     static void* shared_pointer(void* w, unsigned int address, int bytes, Site site)
     {
