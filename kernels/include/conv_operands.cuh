@@ -8,7 +8,7 @@
 struct ConvTaps
 {
     FastDivide by_image, by_row; // divisors P Q and Q
-    FastDivide by_columns;       // taps of a row
+    int columns, inverse; // taps of a row; ceil(32 / columns), to divide numbers of taps (up to 16) by it
     int taps;
     int m, k;                    // sizes of the product
     int steps, steps_per_part;   // of K
@@ -16,6 +16,8 @@ struct ConvTaps
     int out_y, out_x;            // parity of the output pixel
     int weight_row, weight_column; // distances of taps in the weights, in elements
     i64 weight;                  // the first tap's place there
+
+    __device__ __forceinline__ int row_of(int tap) const { return tap * inverse >> 5; }
 };
 
 struct ConvImage
@@ -70,7 +72,7 @@ struct ConvPixels
 #pragma unroll
         for (int e = 0; e < elements; e++)
         {
-            int tap = in.by_channels.quotient(k + e), r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
+            int tap = in.by_channels.quotient(k + e), r = taps.row_of(tap), s = tap - r * taps.columns;
             channel[e] = in.by_channels.remainder(k + e, tap);
             offset[e] = r * in.width + s;
             needed[e] = tap < taps.taps ? 1u << r | 16u << s : 256u; // 256 is never inside
@@ -102,42 +104,59 @@ struct ConvPixels
 };
 
 // B[k, n] = w[weight + r weight_row + s weight_column + o row + n] for k = (r columns + s) channels + o, o a channel of the
-// image that is read (dy): MN-major.
+// image that is read (dy): MN-major. A thread walks through its rows k; divisions only where the tap changes.
 template <typename Tile, typename T, int Threads, bool Aligned>
 struct ConvWeightRows
 {
     ThreadChunks<Tile, Threads> chunks;
-    const T* weights;
+    const T* weights; // of the thread's column
+    const T* source;  // of the next row
     const ConvImage& in;
     const ConvTaps& taps;
-    int row, column, valid;
-    int k; // of the next row
+    int row; // distance of channels
+    int valid;
+    int tap, channel; // of the next row
 
     __device__ __forceinline__ ConvWeightRows(
         const void* w, const ConvImage& in_, const ConvTaps& taps_, int row_, int n, int first, int first_step)
-        : weights((const T*)w + taps_.weight), in(in_), taps(taps_), row(row_)
+        : in(in_), taps(taps_), row(row_)
     {
-        k = first_step * step_elements<T> + chunks.row;
-        column = first + chunks.chunk * chunk_elements<T>;
+        int column = first + chunks.chunk * chunk_elements<T>, k = first_step * step_elements<T> + chunks.row;
         valid = clamp_chunk(n - column, chunk_elements<T>);
+        weights = (const T*)w + taps.weight + column;
+        tap = in.by_channels.quotient(k);
+        channel = in.by_channels.remainder(k, tap);
+        find();
+    }
+
+    __device__ __forceinline__ void find()
+    {
+        int r = taps.row_of(tap), s = tap - r * taps.columns;
+        source = weights + (i64)channel * row + r * taps.weight_row + s * taps.weight_column;
     }
 
     __device__ __forceinline__ void load(char* tile)
     {
-#pragma unroll
+        // Not unrolled: the walk is long, and its registers would be held for every row.
+#pragma unroll 1
         for (int i = 0; i < chunks.count; i++)
         {
-            int tap = in.by_channels.quotient(k), o = in.by_channels.remainder(k, tap);
-            int r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
-            i64 at = (i64)o * row + r * taps.weight_row + s * taps.weight_column + column;
-            copy_chunk<T, Aligned>(chunks.at(tile, i), weights + at, tap < taps.taps ? valid : 0);
-            k += chunks.step; // after the last one: the next step's first
+            copy_chunk<T, Aligned>(chunks.at(tile, i), source, tap < taps.taps ? valid : 0);
+            channel += chunks.step;
+            source += (i64)chunks.step * row;
+            if (channel >= in.channels)
+            {
+                int more = in.by_channels.quotient(channel);
+                channel = in.by_channels.remainder(channel, more);
+                tap += more;
+                find();
+            }
         }
     }
 };
 
 // B[k, n] = x[b, stride p + y + r, stride q + x + s, c] for k = (b, p, q), n = (3 r + s) channels + c: MN-major, for the
-// gradient of the weights. A thread's columns never change, its pixels do.
+// gradient of the weights. A thread's columns never change; it walks through its pixels.
 template <typename Tile, typename T, int Threads, bool Aligned>
 struct ConvPatches
 {
@@ -148,28 +167,35 @@ struct ConvPatches
     const ConvImage& in;
     const ConvTaps& taps;
     int h[elements], w[elements], channel[elements]; // of the tap; channel -1: none
-    int k;                                           // of the next row
+    int b, p, q, left;                               // the next pixel, and how many there are from it on
+    int rows_of_image;
 
     __device__ __forceinline__ ConvPatches(const void* x, const ConvImage& in_, const ConvTaps& taps_, int first, int first_step)
         : image((const T*)x), in(in_), taps(taps_)
     {
-        k = first_step * step_elements<T> + chunks.row;
+        int k = first_step * step_elements<T> + chunks.row;
+        b = taps.by_image.quotient(k);
+        int rest = taps.by_image.remainder(k, b);
+        p = taps.by_row.quotient(rest);
+        q = taps.by_row.remainder(rest, p);
+        left = taps.k - k;
+        rows_of_image = (int)(taps.by_image.divisor / taps.by_row.divisor);
 #pragma unroll
         for (int e = 0; e < elements; e++)
         {
             int n = first + chunks.chunk * chunk_elements<T> + e;
-            int tap = in.by_channels.quotient(n), r = taps.by_columns.quotient(tap), s = taps.by_columns.remainder(tap, r);
+            int tap = in.by_channels.quotient(n), r = taps.row_of(tap), s = tap - r * taps.columns;
             h[e] = r + taps.y;
             w[e] = s + taps.x;
             channel[e] = tap < taps.taps ? in.by_channels.remainder(n, tap) : -1;
         }
     }
 
-    // Element e's address at pixel (b, p, q), or null.
-    __device__ __forceinline__ const T* at(int e, bool exists, int b, int p, int q) const
+    // Element e's address at the next pixel, or null.
+    __device__ __forceinline__ const T* at(int e) const
     {
         int row = p * in.stride + h[e], column = q * in.stride + w[e];
-        bool inside = exists && channel[e] >= 0 && (u32)row < (u32)(in.height << in.doubled)
+        bool inside = left > 0 && channel[e] >= 0 && (u32)row < (u32)(in.height << in.doubled)
             && (u32)column < (u32)(in.width << in.doubled);
         i64 pixel = ((i64)b * in.height + (row >> in.doubled)) * in.width + (column >> in.doubled);
         return inside ? image + pixel * in.channels + channel[e] : nullptr;
@@ -180,12 +206,9 @@ struct ConvPatches
 #pragma unroll
         for (int i = 0; i < chunks.count; i++)
         {
-            int b = taps.by_image.quotient(k), rest = taps.by_image.remainder(k, b), p = taps.by_row.quotient(rest);
-            int q = taps.by_row.remainder(rest, p);
-            bool exists = k < taps.k;
             if (Aligned)
             {
-                const T* from = at(0, exists, b, p, q);
+                const T* from = at(0);
                 copy_chunk<T, true>(chunks.at(tile, i), from != nullptr ? from : image, from != nullptr ? chunk_elements<T> : 0);
             }
             else
@@ -194,14 +217,23 @@ struct ConvPatches
 #pragma unroll
                 for (int e = 0; e < elements; e++)
                 {
-                    const T* from = at(e, exists, b, p, q);
+                    const T* from = at(e);
                     v.v[e] = from != nullptr ? *from : from_float<T>(0.0f);
                 }
 
                 *reinterpret_cast<Vec<T, chunk_elements<T>>*>(chunks.at(tile, i)) = v;
             }
 
-            k += chunks.step; // after the last one: the next step's first
+            left -= chunks.step;
+            q += chunks.step;
+            if (q >= (int)taps.by_row.divisor)
+            {
+                int rows = taps.by_row.quotient(q);
+                q = taps.by_row.remainder(q, rows);
+                p += rows;
+                for (; p >= rows_of_image; p -= rows_of_image)
+                    b++;
+            }
         }
     }
 };

@@ -9,15 +9,15 @@ struct MatrixKMajor
 {
     ThreadChunks<Tile, Threads> chunks;
     const T* source; // of the next step's first row
-    i64 row_step;
+    int ld;
     int left;  // rows from the first one on
     int depth; // elements of K from the next chunk on
 
-    __device__ __forceinline__ MatrixKMajor(const void* address, i64 ld, int size, int total, int first_row, int first_step)
+    __device__ __forceinline__ MatrixKMajor(const void* address, int row, int size, int total, int first_row, int first_step)
     {
         int k = first_step * step_elements<T> + chunks.chunk * chunk_elements<T>;
-        source = (const T*)address + (first_row + chunks.row) * ld + k;
-        row_step = chunks.step * ld;
+        source = (const T*)address + (i64)(first_row + chunks.row) * row + k;
+        ld = row;
         left = size - first_row - chunks.row;
         depth = total - k;
     }
@@ -30,7 +30,7 @@ struct MatrixKMajor
         for (int i = 0; i < chunks.count; i++)
         {
             copy_chunk<T, Aligned>(chunks.at(tile, i), from, i * chunks.step < left ? valid : 0);
-            from += row_step;
+            from += (i64)chunks.step * ld;
         }
 
         source += step_elements<T>;

@@ -39,10 +39,11 @@ struct BlockProduct
         __syncthreads();
         if (count > 0)
             warp.load(0, shared, shared + TileA::bytes, 0);
-        int read = 0, write = STAGES - 1;
-        for (int t = 0; t < count; t++)
+        int read = 0; // the place of the stage that is multiplied; copies go to the place before it
+        for (; count > 0; count--)
         {
             const char* stage = shared + read * stage_bytes;
+            char* free = shared + (read == 0 ? STAGES - 1 : read - 1) * stage_bytes;
 #pragma unroll
             for (int step = 0; step < Warp::steps; step++)
             {
@@ -54,17 +55,16 @@ struct BlockProduct
                     stage = shared + read * stage_bytes;
                 }
 
-                if (step < Warp::steps - 1 || t + 1 < count)
+                if (step < Warp::steps - 1 || count > 1)
                     warp.load((step + 1) % 2, stage, stage + TileA::bytes, (step + 1) % Warp::steps);
                 // Operands in turn: fewer addresses in registers at a time.
-                if (step == 0 && t + STAGES - 1 < count)
-                    a.load(shared + write * stage_bytes);
-                if (step == 1)
+                if (step == 0 && count >= STAGES)
+                    a.load(free);
+                if (step == 2)
                 {
-                    if (t + STAGES - 1 < count)
-                        b.load(shared + write * stage_bytes + TileA::bytes);
+                    if (count >= STAGES)
+                        b.load(free + TileA::bytes);
                     cp_async_commit();
-                    write = write + 1 == STAGES ? 0 : write + 1;
                 }
 
                 warp.multiply(step % 2);

@@ -118,7 +118,8 @@ internal sealed partial class CudaKernels
     {
         ByImage = new FastDivide(Math.Max(1, checked(height * width))),
         ByRow = new FastDivide(Math.Max(1, width)),
-        ByColumns = new FastDivide(columns),
+        Columns = columns,
+        Inverse = (32 + columns - 1) / columns,
         Taps = rows * columns,
         M = checked(batch * height * width),
         K = checked(rows * columns * channels),

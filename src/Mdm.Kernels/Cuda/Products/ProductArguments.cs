@@ -107,7 +107,8 @@ internal struct ConvTaps
 {
     public FastDivide ByImage;
     public FastDivide ByRow;
-    public FastDivide ByColumns;
+    public int Columns;
+    public int Inverse;
     public int Taps;
     public int M;
     public int K;
