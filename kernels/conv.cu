@@ -2,9 +2,11 @@
 //   conv_forward  y[(b,p,q), o]   = sum over (r,s,c)  x[b, stride p + y + r, stride q + x + s, c] w[o, r, s, c]
 //   conv_data     dx[(b,h,w), c]  = sum over (r,s,o)  dy[b, stride h + y + r, stride w + x + s, o] w'[r, s, o, c]
 //   conv_weight   dw[o, (r,s,c)]  = sum over (b,p,q)  dy[b, p, q, o] x[b, stride p + r - 1, stride q + s - 1, c]
+//   conv_weight_doubled           = sum over (b,h,w)  dy[b, 2h + a, 2w + a', o] x[b, h + a - 1 + t, w + a' - 1 + t', c],
+//                                   for each parity (a, a') the sums [o, (t,t',c)] of the four products with 2x2 taps
 // followed by the epilogue of include/output.cuh. With stride 2 the data gradient is four products, one for each parity of
 // (h, w), with 1, 2, 2 and 4 taps; a convolution of a doubled image is four products of 2x2 taps with sums of the weights
-// (conv_weights.cu), and its data gradient one of 4x4 taps at stride 2: 4/9 of the operations of the plain way.
+// (conv_weights.cu), its data gradient one of 4x4 taps at stride 2: 4/9 of the operations of the plain way.
 //
 // Images are [B,H,W,C], w is [O,3,3,I]. Grid: x = tiles of the product (see TilePlace), z = parity * parts + part of K.
 // Block: BM/WM · BN/WN warps. Shared memory: STAGES (BM + BN) 128 bytes. Chunks of 8 (bfloat16) or 4 channels are copied at
@@ -23,6 +25,7 @@ struct ConvArguments
     const void* b; // weights; conv_weight: x
     Output output;
     ConvImage image;
+    ConvImage gradient; // conv_weight_doubled: dy, read at every second pixel
     ConvTaps taps[4];
     int n;
     int weight_row;       // conv_forward: distance of outputs, conv_data: of channels of dy, in w
@@ -93,4 +96,23 @@ PRODUCT_KERNEL conv_weight(const __grid_constant__ ConvArguments p)
     Product::Warp warp;
     Product::sum(warp, a, b, shared, part.count);
     Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, part.index);
+}
+
+PRODUCT_KERNEL conv_weight_doubled(const __grid_constant__ ConvArguments p)
+{
+    typedef BlockProduct<false, false> Product;
+    DYNAMIC_SHARED(char, shared);
+    const ConvTaps& taps = p.taps[blockIdx.z / p.parts];
+    TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
+    Part part(blockIdx.z % p.parts, taps.steps, taps.steps_per_part);
+    ConvTaps one = taps;
+    one.taps = one.columns = 1;
+    one.inverse = 32;
+    one.y = taps.out_y;
+    one.x = taps.out_x;
+    ConvPatches<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, p.gradient, one, place.m * BM, part.first);
+    ConvPatches<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, place.n * BN, part.first);
+    Product::Warp warp;
+    Product::sum(warp, a, b, shared, part.count);
+    Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, blockIdx.z);
 }

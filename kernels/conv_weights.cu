@@ -5,7 +5,9 @@
 // and the gradient of row h gathers row 2h - 1 + u (u = 0 to 3) of dy, with taps u = 0: {2}, 1: {1, 2}, 2: {0, 1}, 3: {0}.
 //   conv_weights_forward  f[a, a', o, t, t', c] = sum of w[o, r, s, c], r of (a, t), s of (a', t')
 //   conv_weights_data     g[u, u', o, c]        = sum of w[o, r, s, c], r of u, s of u'
-// Both have 16 O I elements. A thread makes one. Grid: 16 O I / 256. Block: 256.
+//   conv_weights_gradient dw[o, r, s, c]        = sum over parities (a, a') and parts of partial[a, a', part, o, t, t', c], with
+//                                                 t the one of (a, r), t' that of (a', s): what f's gradient says of w
+// f and g have 16 O I elements, dw 9. A thread makes one. Grid: elements / 256. Block: 256.
 //
 // Versions (not measured yet; limit: 9 + 16 elements a weight / 3 TB/s; 2 % of the products that use them):
 //   one element a thread   70 % of copy bandwidth predicted
@@ -42,4 +44,27 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_data(const MDM_T*
     i64 o = i / inputs % outputs;
     // Row u of dy: taps max(0, 2-u) to min(2, 3-u).
     g[i] = sum_taps(w + o * 9 * inputs + c, inputs, u < 2 ? 2 - u : 0, u == 0 ? 2 : 3 - u, v < 2 ? 2 - v : 0, v == 0 ? 2 : 3 - v);
+}
+
+// partial: float [4 parts, O, columns], columns at least 4 I. dw: float or, if not is_float, MDM_T.
+extern "C" __global__ void __launch_bounds__(256) conv_weights_gradient(
+    const float* partial, void* dw, int outputs, int inputs, int columns, int parts, int is_float, int accumulate)
+{
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (i64)9 * outputs * inputs)
+        return;
+    int c = (int)(i % inputs), tap = (int)(i / inputs % 9), r = tap / 3, s = tap % 3;
+    i64 o = i / ((i64)9 * inputs);
+    float sum = 0.0f;
+    for (int parity = 0; parity < 4; parity++)
+    {
+        int a = parity / 2, b = parity % 2, t = (r + 1 - a) / 2, u = (s + 1 - b) / 2;
+        for (int part = 0; part < parts; part++)
+            sum += partial[((i64)(parity * parts + part) * outputs + o) * columns + (t * 2 + u) * inputs + c];
+    }
+
+    if (is_float)
+        ((float*)dw)[i] = sum + (accumulate ? ((float*)dw)[i] : 0.0f);
+    else
+        ((MDM_T*)dw)[i] = from_float<MDM_T>(sum + (accumulate ? to_float(((MDM_T*)dw)[i]) : 0.0f));
 }

@@ -25,7 +25,6 @@ struct ConvImage
     FastDivide by_channels;
     int height, width, channels; // of the image that is read
     int stride;
-    int doubled; // taps see the image doubled by nearest neighbour
 };
 
 // A[m, k] = x[b, stride p + y + r, stride q + x + s, c]: K-major.
@@ -155,8 +154,8 @@ struct ConvWeightRows
     }
 };
 
-// B[k, n] = x[b, stride p + y + r, stride q + x + s, c] for k = (b, p, q), n = (3 r + s) channels + c: MN-major, for the
-// gradient of the weights. A thread's columns never change; it walks through its pixels.
+// B[k, n] = x[b, stride p + y + r, stride q + x + s, c] for k = (b, p, q), n = (columns r + s) channels + c: MN-major, for
+// the gradient of the weights. A thread's columns never change; it walks through its pixels.
 template <typename Tile, typename T, int Threads, bool Aligned>
 struct ConvPatches
 {
@@ -195,9 +194,8 @@ struct ConvPatches
     __device__ __forceinline__ const T* at(int e) const
     {
         int row = p * in.stride + h[e], column = q * in.stride + w[e];
-        bool inside = left > 0 && channel[e] >= 0 && (u32)row < (u32)(in.height << in.doubled)
-            && (u32)column < (u32)(in.width << in.doubled);
-        i64 pixel = ((i64)b * in.height + (row >> in.doubled)) * in.width + (column >> in.doubled);
+        bool inside = left > 0 && channel[e] >= 0 && (u32)row < (u32)in.height && (u32)column < (u32)in.width;
+        i64 pixel = ((i64)b * in.height + row) * in.width + column;
         return inside ? image + pixel * in.channels + channel[e] : nullptr;
     }
 

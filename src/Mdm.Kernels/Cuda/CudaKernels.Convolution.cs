@@ -12,8 +12,7 @@ internal sealed partial class CudaKernels
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
         {
-            A = x.Address,
-            Image = new ConvImage(shape.Height, shape.Width, Math.Max(1, inputs), shape.Stride),
+            Image = new ConvImage(shape.Height, shape.Width, inputs, shape.Stride),
             N = outputs,
             OutHeight = shape.OutHeight,
             OutWidth = shape.OutWidth,
@@ -50,8 +49,7 @@ internal sealed partial class CudaKernels
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
         {
-            A = dy.Address,
-            Image = new ConvImage(shape.OutHeight, shape.OutWidth, Math.Max(1, outputs), shape.Upsample ? 2 : 1),
+            Image = new ConvImage(shape.OutHeight, shape.OutWidth, outputs, shape.Upsample ? 2 : 1),
             N = inputs,
             WeightRow = shape.Upsample ? inputs : 9 * inputs,
             OutHeight = shape.Height,
@@ -100,16 +98,53 @@ internal sealed partial class CudaKernels
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
         {
-            A = dy.Address,
-            Image = new ConvImage(shape.Height, shape.Width, Math.Max(1, inputs), shape.Stride, shape.Upsample),
+            Image = new ConvImage(shape.Height, shape.Width, inputs, shape.Stride),
             N = 9 * inputs,
         };
+        ProductOutput output = ProductOutput.Of(x.Type, arguments.N, arguments.N, dw, default, default);
+        if (shape.Upsample)
+        {
+            DoubledWeightGradient(shape, x, dy, output);
+            return;
+        }
+
         ConvTaps taps = Taps(shape.Batch, shape.OutHeight, shape.OutWidth, 3, 3, inputs, -1, -1);
         (taps.K, taps.M) = (taps.M, outputs);
         arguments.Taps[0] = taps;
-        ProductOutput output = ProductOutput.Of(x.Type, arguments.N, arguments.N, dw, default, default);
         if (!HopperConvolveWeight(shape, x, dy, output))
             Convolve("conv_weight", dy, x, 1, arguments, output);
+    }
+
+    /// <summary>The gradient of the 16 sums of weights, then of the weights they are made of.</summary>
+    private void DoubledWeightGradient(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output)
+    {
+        int inputs = shape.InChannels, outputs = shape.OutChannels;
+        if (inputs == 0 || outputs == 0)
+            return;
+        var arguments = new ConvArguments
+        {
+            A = dy.Address,
+            B = x.Address,
+            Image = new ConvImage(shape.Height, shape.Width, inputs, 1),
+            Gradient = new ConvImage(shape.OutHeight, shape.OutWidth, outputs, 2),
+            N = 4 * inputs,
+        };
+        for (int parity = 0; parity < 4; parity++)
+        {
+            (int a, int b) = (parity / 2, parity % 2);
+            ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 2, 2, inputs, a - 1, b - 1);
+            (taps.K, taps.M, taps.OutY, taps.OutX) = (taps.M, outputs, a, b);
+            arguments.Taps[parity] = taps;
+        }
+
+        ProductTile tile = Plan(x.Type, 4, true, outputs, ref arguments);
+        ProductOutput sums = output;
+        sums.Columns = (arguments.N + 7) / 8 * 8;
+        using Scratch partial = Partial(4 * arguments.Parts, outputs, ref sums);
+        arguments.Output = sums;
+        Run(tile, "conv_weight_doubled", 4, arguments);
+        Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs, 256), 256, 0,
+            partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat, output.Accumulate);
     }
 
     /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the
@@ -137,40 +172,53 @@ internal sealed partial class CudaKernels
         return sums;
     }
 
-    /// <summary>Every convolution passes here: products that share operands and differ in their taps.</summary>
+    /// <summary>One product, or several that share operands and write different rows.</summary>
     private void Convolve(string kernel, Ptr a, Ptr b, int products, ConvArguments arguments, ProductOutput output)
+    {
+        int m = arguments.Taps[0].M;
+        if (m == 0 || arguments.N == 0)
+            return;
+        (arguments.A, arguments.B) = (a.Address, b.Address);
+        // The image's channels are contiguous in one operand; in the other one, these are.
+        int others = kernel switch { "conv_weight" => m, "conv_data" => arguments.N, _ => arguments.Image.Channels };
+        ProductTile tile = Plan(a.Type, products, products == 1, others, ref arguments);
+        if (arguments.Parts == 1)
+        {
+            arguments.Output = output;
+            Run(tile, kernel, products, arguments);
+            return;
+        }
+
+        using Scratch partial = Partial(arguments.Parts, m, ref output);
+        arguments.Output = output;
+        Run(tile, kernel, products, arguments);
+        SumParts(a.Type, output, default, m, arguments.N, arguments.Parts);
+    }
+
+    /// <summary>Chooses the tile and fills in how the products are divided.</summary>
+    private ProductTile Plan(DType type, int products, bool divisible, int otherChannels, ref ConvArguments arguments)
     {
         int m = 0, k = 0;
         for (int i = 0; i < products; i++)
             (m, k) = (Math.Max(m, arguments.Taps[i].M), Math.Max(k, arguments.Taps[i].K));
-        if (m == 0 || arguments.N == 0)
-            return;
-        // The channels of both operands: those of the image and, as rows of the result, of the other one.
-        int chunk = 16 / a.Type.Size(), others = kernel == "conv_weight" ? m : kernel == "conv_data" ? arguments.N : chunk;
-        bool aligned = ((a.Address | b.Address) & 15) == 0 && arguments.Image.Channels % chunk == 0 && others % chunk == 0;
-        ProductPlan plan = ProductPlan.Choose(MathOf(a.Type), aligned, m, arguments.N, k, products, device.Properties);
-        ProductTile tile = plan.Tile;
-        int parts = 1;
+        int chunk = 16 / type.Size();
+        bool aligned = ((arguments.A | arguments.B) & 15) == 0 && arguments.Image.Channels % chunk == 0 && otherChannels % chunk == 0;
+        ProductPlan plan = ProductPlan.Choose(
+            MathOf(type), aligned, m, arguments.N, k, products, divisible, device.Properties);
         for (int i = 0; i < products; i++)
         {
             ref ConvTaps taps = ref arguments.Taps[i];
-            taps.Steps = Blocks(taps.K, tile.Step);
-            (parts, taps.StepsPerPart) = Divide(taps.Steps, plan.Parts);
+            taps.Steps = Blocks(taps.K, plan.Tile.Step);
+            (arguments.Parts, taps.StepsPerPart) = Divide(taps.Steps, plan.Parts);
         }
 
-        (arguments.A, arguments.B, arguments.Parts) = (a.Address, b.Address, parts);
-        (arguments.TilesM, arguments.TilesN) = (Blocks(m, tile.M), Blocks(arguments.N, tile.N));
-        var grid = new Dim3(checked(arguments.TilesM * arguments.TilesN), 1, products * parts);
-        if (parts == 1)
-        {
-            arguments.Output = output;
-            device.Launch(new(tile.Conv, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
-            return;
-        }
+        (arguments.TilesM, arguments.TilesN) = (Blocks(m, plan.Tile.M), Blocks(arguments.N, plan.Tile.N));
+        return plan.Tile;
+    }
 
-        using Scratch partial = Partial(parts, m, ref output);
-        arguments.Output = output;
+    private void Run(ProductTile tile, string kernel, int products, in ConvArguments arguments)
+    {
+        var grid = new Dim3(checked(arguments.TilesM * arguments.TilesN), 1, products * arguments.Parts);
         device.Launch(new(tile.Conv, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
-        SumParts(a.Type, output, default, m, arguments.N, parts);
     }
 }

@@ -27,7 +27,7 @@ internal sealed partial class CudaKernels
             return;
         int size = a.Type.Size();
         bool aligned = ((a.Address | b.Address | (nint)shape.LdA * size | (nint)shape.LdB * size) & 15) == 0;
-        ProductPlan plan = ProductPlan.Choose(MathOf(a.Type), aligned, shape.M, shape.N, shape.K, 1, device.Properties);
+        ProductPlan plan = ProductPlan.Choose(MathOf(a.Type), aligned, shape.M, shape.N, shape.K, 1, true, device.Properties);
         ProductTile tile = plan.Tile;
         var arguments = new MatMulArguments
         {

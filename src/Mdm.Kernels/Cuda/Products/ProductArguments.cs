@@ -138,12 +138,11 @@ internal struct ConvImage
     public int Width;
     public int Channels;
     public int Stride;
-    public int Doubled;
 
-    public ConvImage(int height, int width, int channels, int stride, bool doubled = false)
+    public ConvImage(int height, int width, int channels, int stride)
     {
-        (Height, Width, Channels, Stride, Doubled) = (height, width, channels, stride, doubled ? 1 : 0);
-        ByChannels = new FastDivide(channels);
+        (Height, Width, Channels, Stride) = (height, width, channels, stride);
+        ByChannels = new FastDivide(Math.Max(1, channels));
     }
 }
 
@@ -154,6 +153,7 @@ internal struct ConvArguments
     public nint B;
     public ProductOutput Output;
     public ConvImage Image;
+    public ConvImage Gradient;
     public FourTaps Taps;
     public int N;
     public int WeightRow;

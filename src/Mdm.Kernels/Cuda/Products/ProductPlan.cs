@@ -17,12 +17,14 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
     /// <param name="m">Rows of the result.</param>
     /// <param name="n">Columns of it.</param>
     /// <param name="k">Terms of each sum.</param>
-    /// <param name="products">Products of these sizes in one launch; only a single one is split.</param>
+    /// <param name="products">Products of these sizes in one launch.</param>
+    /// <param name="divisible">Whether K may be divided.</param>
     /// <param name="device">What it runs on.</param>
-    public static ProductPlan Choose(ProductMath math, bool aligned, int m, int n, int k, int products, CudaProperties device)
+    public static ProductPlan Choose(ProductMath math, bool aligned, int m, int n, int k, int products, bool divisible,
+        CudaProperties device)
     {
         if (Forced is { } forced && forced.Tile.Math == math && (aligned || !forced.Tile.Aligned))
-            return forced with { Parts = products > 1 ? 1 : forced.Parts };
+            return forced with { Parts = divisible ? forced.Parts : 1 };
         ProductPlan best = default;
         double least = double.PositiveInfinity;
         foreach (ProductTile tile in ProductTile.All)
@@ -33,7 +35,7 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
             // Parts of 1, 2, 3, 4, 6, 8, 12, ... of at least four steps.
             for (int parts = 1; ; parts += Math.Max(1, 1 << (int)Math.Log2(parts) >> 1))
             {
-                if (parts > 1 && (products > 1 || steps / parts < 4 || 4L * parts * m * n > LargestScratch))
+                if (parts > 1 && (!divisible || steps / parts < 4 || 4L * products * parts * m * n > LargestScratch))
                     break;
                 double time = Time(tile, parts, m, n, steps, products, device);
                 if (time < least)
@@ -53,7 +55,7 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
         double alone = rounds < tile.BlocksPerMultiprocessor ? 0.7 : 1;
         double step = tile.M * tile.N * (double)tile.Step / (Rate(tile.Math) * tile.Efficiency * alone);
         double time = rounds * (step * ((steps + parts - 1) / parts) + BlockMicroseconds);
-        return parts == 1 ? time : time + SplitMicroseconds + 8.0 * parts * m * n / BytesPerMicrosecond;
+        return parts == 1 ? time : time + SplitMicroseconds + 8.0 * products * parts * m * n / BytesPerMicrosecond;
     }
 
     /// <summary>Multiply-adds of a multiprocessor in a microsecond, on an H100, at the best that mma.sync is known to
