@@ -3,6 +3,7 @@
 //   Silu       y = x s, s = 1/(1+e^-x)                dx = dy s (1 + x (1-s))
 //   Gelu       y = x F(x), F = erfc(-x/sqrt 2)/2      dx = dy (F(x) + x e^(-x^2/2)/sqrt(2 pi))
 //   Tanh       y = tanh x                             dx = dy 4e/(1+e)^2, e = e^(-2|x|)
+//   GeluTanh   y = x s(2u), u = sqrt(2/pi) (x + 0.044715 x^3), dx = dy (s + x s (1-s) (2u)')
 //   Clamp, LinearCombination, Multiply, SampleCombination, ClampToUnit: as in IKernels.cs
 //
 // Layout: flat arrays; [batch, inner] for what has coefficients per sample. In place is allowed; targets may be added to.
@@ -121,6 +122,39 @@ struct TanhBackward
     }
 };
 
+// 2u of x; beyond +-12 the sigmoid is 0 or 1, and the cube of a large number would be infinite. NaN passes.
+struct GeluTanhArgument
+{
+    float x, value, slope;
+
+    __device__ __forceinline__ explicit GeluTanhArgument(float given)
+    {
+        x = given < -12.0f ? -12.0f : given > 12.0f ? 12.0f : given;
+        value = x * fmaf(0.0713548162726f, x * x, 1.59576912161f);
+        slope = fmaf(0.214064448818f, x * x, 1.59576912161f);
+    }
+};
+
+struct GeluTanh
+{
+    static constexpr int INPUTS = 1;
+    __device__ __forceinline__ float operator()(float x, float) const
+    {
+        return x * Sigmoid(GeluTanhArgument(x).value).value;
+    }
+};
+
+struct GeluTanhBackward
+{
+    static constexpr int INPUTS = 2;
+    __device__ __forceinline__ float operator()(float x, float dy) const
+    {
+        const GeluTanhArgument u(x);
+        const Sigmoid s(u.value);
+        return dy * (s.value * fmaf(u.x * s.rest, u.slope, 1.0f));
+    }
+};
+
 // NaN passes, as through the comparisons.
 struct Clamp
 {
@@ -205,6 +239,7 @@ typedef MDM_T Element;
 UNARY(silu, Silu)
 UNARY(gelu, Gelu)
 UNARY(tanh_of, Tanh)
+UNARY(gelu_tanh, GeluTanh)
 
 extern "C" __global__ __launch_bounds__(256) void clamp(i64 n, float low, float high, const Element* x, Element* y)
 {

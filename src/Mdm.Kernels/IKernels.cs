@@ -133,6 +133,9 @@ public enum UnaryFunction
     /// <summary>x·Φ(x), with the exact error function</summary>
     Gelu,
     Tanh,
+
+    /// <summary>½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GELU as T5 has it</summary>
+    GeluTanh,
 }
 
 /// <summary>Elementwise arithmetic, copies and casts. In place (x = y) is allowed.</summary>

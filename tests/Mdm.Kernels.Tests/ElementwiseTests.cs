@@ -11,6 +11,7 @@ internal sealed class ElementwiseTests(CpuLevel level) : LevelFixture(level)
     {
         UnaryFunction.Silu => x / (1 + Math.Exp(-x)),
         UnaryFunction.Gelu => x * NormalCdf(x),
+        UnaryFunction.GeluTanh => x / (1 + Math.Exp(-Math.Sqrt(8 / Math.PI) * (x + 0.044715 * x * x * x))),
         _ => Math.Tanh(x),
     };
 
@@ -77,7 +78,9 @@ internal sealed class ElementwiseTests(CpuLevel level) : LevelFixture(level)
         }
 
         TestContext.Out.WriteLine($"{f}: value {worst:e2}, slope {worstSlope:e2}");
-        Assert.That(worst, Is.LessThan(1e-6), "relative error of the value");
+        // The left tail of GeluTanh is e^-89 at -10, whose exponent has the rounding error of its cube.
+        double limit = f == UnaryFunction.GeluTanh ? 2e-5 : 1e-6;
+        Assert.That(worst, Is.LessThan(limit), "relative error of the value");
         Assert.That(worstSlope, Is.LessThan(5e-7), "error of the slope");
     }
 

@@ -21,6 +21,9 @@ public sealed unsafe partial class CpuKernels
             case UnaryFunction.Tanh:
                 SimdLoops.Elements(n, new UnaryLoop<TanhFunction>(x.F32, y.F32));
                 break;
+            case UnaryFunction.GeluTanh:
+                SimdLoops.Elements(n, new UnaryLoop<GeluTanhFunction>(x.F32, y.F32));
+                break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(f), f, "unknown function");
         }
@@ -40,6 +43,9 @@ public sealed unsafe partial class CpuKernels
                 break;
             case UnaryFunction.Tanh:
                 SimdLoops.Elements(n, new UnaryBackwardLoop<TanhFunction>(x.F32, dy.F32, new Output(dx)));
+                break;
+            case UnaryFunction.GeluTanh:
+                SimdLoops.Elements(n, new UnaryBackwardLoop<GeluTanhFunction>(x.F32, dy.F32, new Output(dx)));
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(f), f, "unknown function");
@@ -161,6 +167,17 @@ public sealed unsafe partial class CpuKernels
             V d = V.Set(1f) + e;
             return V.Set(4f) * e / (d * d);
         }
+    }
+
+    private readonly struct GeluTanhFunction : IFunction
+    {
+        [MethodImpl(Inline)]
+        public static V Value<V>(V x)
+            where V : unmanaged, ISimd<V> => SimdMath.GeluTanh(x);
+
+        [MethodImpl(Inline)]
+        public static V Derivative<V>(V x)
+            where V : unmanaged, ISimd<V> => SimdMath.GeluTanhDerivative(x);
     }
 
     private readonly struct UnaryLoop<F>(float* x, float* y) : IElementLoop

@@ -68,6 +68,32 @@ internal static class SimdMath
         return V.Select(V.Less(a, V.Set(0.625f)), small, V.OrBits(large, sign));
     }
 
+    /// <summary>½·x·(1 + tanh(u)) = x·σ(2u) with u = √(2/π)·(x + 0.044715·x³).</summary>
+    [MethodImpl(Inline)]
+    public static V GeluTanh<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V c = WhereGeluBends(x);
+        return x * Sigmoid(c * V.Fma(V.Set(0.0713548162726f), c * c, V.Set(1.59576912161f)));
+    }
+
+    /// <summary>σ + x·σ·(1-σ)·(2u)', with 1-σ as e^(-2u)·σ, which does not cancel.</summary>
+    [MethodImpl(Inline)]
+    public static V GeluTanhDerivative<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V c = WhereGeluBends(x), square = c * c;
+        V e = Exp(V.Set(0f) - c * V.Fma(V.Set(0.0713548162726f), square, V.Set(1.59576912161f)));
+        V s = V.Reciprocal(V.Set(1f) + e);
+        V slope = V.Fma(V.Set(0.214064448818f), square, V.Set(1.59576912161f));
+        return s * V.Fma(c * (e * s), slope, V.Set(1f));
+    }
+
+    // Beyond ±12 the sigmoid is 0 or 1 in float32; the cube of a large number would be infinite.
+    [MethodImpl(Inline)]
+    private static V WhereGeluBends<V>(V x)
+        where V : unmanaged, ISimd<V> => V.Min(V.Set(12f), V.Max(V.Set(-12f), x));
+
     /// <summary>The normal distribution Φ(x) and its density φ(x). Φ keeps its relative accuracy far into the left tail:
     /// Φ(-|x|) = ½·e^(-x²/2)·t·P(t) with t = 1/(1+0.4·|x|/√2), where t·P(t) fits e^(z²)·erfc(z) for z up to 10.</summary>
     [MethodImpl(Inline)]

@@ -192,6 +192,7 @@ internal sealed partial class CudaKernels
         UnaryFunction.Silu => "silu",
         UnaryFunction.Gelu => "gelu",
         UnaryFunction.Tanh => "tanh_of",
+        UnaryFunction.GeluTanh => "gelu_tanh",
         _ => throw new ArgumentOutOfRangeException(nameof(f), f, "unknown function"),
     };
 

@@ -13,6 +13,7 @@ internal static class UnaryCases
             ("Silu", Op.Silu, x => x / (1 + Math.Exp(-x))),
             ("Gelu", Op.Gelu, x => 0.5 * x * (1 + ErrorFunction(x / Math.Sqrt(2)))),
             ("Tanh", Op.Tanh, Math.Tanh),
+            ("GeluTanh", Op.GeluTanh, x => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))),
         ];
         foreach ((string name, Func<Tensor, Tensor> run, Func<double, double> reference) in functions)
         {

@@ -13,6 +13,9 @@ public static partial class Op
     /// <summary>tanh(x), elementwise.</summary>
     public static Tensor Tanh(Tensor x) => Unary(UnaryFunction.Tanh, x);
 
+    /// <summary>½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), elementwise: GELU as T5 has it.</summary>
+    public static Tensor GeluTanh(Tensor x) => Unary(UnaryFunction.GeluTanh, x);
+
     private static Tensor Unary(UnaryFunction f, Tensor x)
     {
         Tensor y = Tensor.Like(x);
