@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Text;
 using Mdm.Kernels;
+using Mdm.Tensors.Formats;
 using Mdm.Tensors.Operations;
 
 namespace Mdm.Tensors.Modules;
@@ -202,6 +203,37 @@ public sealed class ParameterStore : IDisposable
             arena.View(parameter.Offset, parameter.Shape, null).CopyFrom(own);
         else
             Set(parameter, Tensor.From(Device, own, parameter.Shape));
+    }
+
+    /// <summary>Copies a stored tensor into a parameter whose memory and file layouts agree, piece by piece, converted on the
+    /// device: no copy of the whole is made.</summary>
+    /// <param name="parameter">Not a convolution's weight.</param>
+    /// <param name="stored">Floating-point numbers.</param>
+    /// <param name="offset">Element of the parameter at which it begins.</param>
+    public void Load(Parameter parameter, StoredTensor stored, long offset = 0)
+    {
+        if (parameter.Shape.Rank == 4 || offset < 0 || offset + stored.Count > parameter.Shape.Count)
+            throw new ArgumentException($"{parameter.Name} {parameter.Shape}: {stored.Count} numbers at {offset} do not fit");
+        if (stored.Type is not (DType.Float32 or DType.BFloat16 or DType.Float16 or DType.Float64))
+            throw new MdmException($"tensor '{stored.Name}' is {stored.Type}, expected a floating-point type");
+        Ptr[] targets = parameter.Copy is { } copy ? [parameter.Value.Ptr, copy.Ptr] : [parameter.Value.Ptr];
+        stored.Visit(chunk =>
+        {
+            int count = chunk.Length / stored.Type.Size();
+            foreach (Ptr target in targets)
+            {
+                if (target.Type == stored.Type)
+                {
+                    Device.Upload(chunk, (target + offset).Address);
+                    continue;
+                }
+
+                using Tensor piece = Scope.Detach(Tensor.FromBytes(Device, chunk, new Shape(count), stored.Type));
+                Device.Kernels.Cast(count, piece.Ptr, target + offset);
+            }
+
+            offset += count;
+        });
     }
 
     // [O,kH,kW,I] in memory, [O,I,kH,kW] in files: per output channel a transposition of [kH·kW, I].
