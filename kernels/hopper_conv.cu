@@ -12,8 +12,8 @@
 // pixels of dy are zeros. Channels are copied 64 at a time; those that do not exist are zeros.
 // N of the weights' gradient is cut in blocks of 64 channels of one tap, numbered tap ceil(I/64) + i/64, so that a tile of 256
 // can hold several taps of a narrow layer.
-// Tensor maps, innermost first: images {C, W, H, B}, boxes of 64, bw, bh, bn; weights {I, 9, O}, boxes of 64, 1, TILE_N
-// (forward) or 64, 1, 64 (data). Steps of K: forward and data take the 9 taps of 64 channels, then the next channels.
+// Tensor maps, innermost first: images {C, W, H, B}, boxes of 64, bw, bh, bn; weights {I, 9, O}, boxes of 64, 1,
+// TILE_N / CLUSTER (forward) or 64, 1, 64 (data). Steps of K: forward and data take the 9 taps of 64 channels, then the next channels.
 // C and the addresses are multiples of 16 bytes where a map is made of them.
 //
 // Grid, block, registers and shared memory as in hopper_matmul.cu.
@@ -74,11 +74,20 @@ struct ConvLoad
         int x, y, image_number, channel = chunk * HopperDepth, n = tile.n * N;
         boxes.corner(tile.m, log_rows - boxes.log_width - boxes.log_height, x, y, image_number);
         tensor_load_4d(a, &image, barrier, channel, Transposed ? x - s : x + s, Transposed ? y - r : y + r, image_number);
+        HopperShare<N> share;
         if (Transposed)
-            for (int i = 0; i < N; i += 64)
-                tensor_load_3d(b + i * HopperLine, &weights, barrier, n + i, tap, channel);
+            for (int i = share.first; i < share.last; i += 64)
+                load_weights(b, barrier, i, n + i, tap, channel);
         else
-            tensor_load_3d(b, &weights, barrier, channel, tap, n);
+            load_weights(b, barrier, share.first, channel, tap, n + share.first);
+    }
+
+    __device__ __forceinline__ void load_weights(u8* b, u64* barrier, int line, int x, int tap, int z) const
+    {
+        if (CLUSTER == 1)
+            tensor_load_3d(b + line * HopperLine, &weights, barrier, x, tap, z);
+        else
+            tensor_multicast_3d(b + line * HopperLine, &weights, barrier, HopperShare<N>::blocks, x, tap, z);
     }
 };
 
@@ -100,9 +109,9 @@ struct ConvStore
 
 // Neither GELU nor its gradient follows a convolution.
 #define HOPPER_CONV(name, Transposed)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(HopperThreads, 1) name(const __grid_constant__ TensorMap image,          \
-        const __grid_constant__ TensorMap weights, const __grid_constant__ HopperWork work,                               \
-        const __grid_constant__ HopperBoxes boxes, const __grid_constant__ Output output, int channels)                   \
+    HOPPER_KERNEL name(const __grid_constant__ TensorMap image, const __grid_constant__ TensorMap weights,                \
+        const __grid_constant__ HopperWork work, const __grid_constant__ HopperBoxes boxes,                               \
+        const __grid_constant__ Output output, int channels)                                                              \
     {                                                                                                                     \
         Output o = output;                                                                                                \
         o.z = nullptr;                                                                                                    \
@@ -127,11 +136,15 @@ struct ConvWeightLoad
         boxes.corner(step, log_depth - boxes.log_width - boxes.log_height, x, y, image);
         for (int i = 0; i < HopperRows; i += 64)
             tensor_load_4d(a + i * HopperLine, &dy_map, barrier, tile.m * HopperRows + i, x, y, image);
-        for (int i = 0; i < N / 64; ++i)
+        HopperShare<N> share;
+        for (int i = share.first; i < share.last; i += 64)
         {
-            int block = tile.n * (N / 64) + i, tap = block / in_blocks; // tap 9 and more: not stored
-            int channel = (block - tap * in_blocks) * 64;
-            tensor_load_4d(b + i * 64 * HopperLine, &x_map, barrier, channel, x + tap % 3 - 1, y + tap / 3 - 1, image);
+            int block = (tile.n * N + i) / 64, tap = block / in_blocks; // tap 9 and more: not stored
+            int channel = (block - tap * in_blocks) * 64, tx = x + tap % 3 - 1, ty = y + tap / 3 - 1;
+            if (CLUSTER == 1)
+                tensor_load_4d(b + i * HopperLine, &x_map, barrier, channel, tx, ty, image);
+            else
+                tensor_multicast_4d(b + i * HopperLine, &x_map, barrier, HopperShare<N>::blocks, channel, tx, ty, image);
         }
     }
 };
@@ -162,8 +175,8 @@ struct ConvWeightStore
     }
 };
 
-extern "C" __global__ void __launch_bounds__(HopperThreads, 1) hopper_conv_weight(const __grid_constant__ TensorMap dy,
-    const __grid_constant__ TensorMap x, const __grid_constant__ HopperWork work, const __grid_constant__ HopperBoxes boxes,
+HOPPER_KERNEL hopper_conv_weight(const __grid_constant__ TensorMap dy, const __grid_constant__ TensorMap x,
+    const __grid_constant__ HopperWork work, const __grid_constant__ HopperBoxes boxes,
     const __grid_constant__ Output output, int out_channels, int in_channels)
 {
     int in_blocks = (in_channels + 63) / 64;

@@ -2,7 +2,7 @@
 // copy unit of Hopper (include/hopper.cuh describes blocks, shared memory and barriers).
 //
 // A is [M,K] (n) or [K,M] (t), B is [K,N] (n) or [N,K] (t): kernels hopper_matmul_AB. Tensor maps, innermost first:
-//   K in memory innermost:  {K, rows}, boxes of 64 k and 128 rows of A or TILE_N of B
+//   K in memory innermost:  {K, rows}, boxes of 64 k and 128 rows of A or TILE_N / CLUSTER of B
 //   M or N innermost:       {rows, K}, boxes of 64 rows and 64 k
 // Addresses and leading dimensions are multiples of 16 bytes. C has any alignment.
 // hopper_matmul_nt_gelu: z = v, v = gelu(v); hopper_matmul_nn_gate: v *= gelu'(gate). The others have neither.
@@ -31,11 +31,20 @@ struct MatrixLoad
                 tensor_load_2d(a + i * HopperLine, &a_map, barrier, m + i, k);
         else
             tensor_load_2d(a, &a_map, barrier, k, m);
+        HopperShare<N> share;
         if (TransposeB)
-            for (int i = 0; i < N; i += 64)
-                tensor_load_2d(b + i * HopperLine, &b_map, barrier, n + i, k);
+            for (int i = share.first; i < share.last; i += 64)
+                load_b(b, barrier, i, n + i, k);
         else
-            tensor_load_2d(b, &b_map, barrier, k, n);
+            load_b(b, barrier, share.first, k, n + share.first);
+    }
+
+    __device__ __forceinline__ void load_b(u8* b, u64* barrier, int line, int x, int y) const
+    {
+        if (CLUSTER == 1)
+            tensor_load_2d(b + line * HopperLine, &b_map, barrier, x, y);
+        else
+            tensor_multicast_2d(b + line * HopperLine, &b_map, barrier, HopperShare<N>::blocks, x, y);
     }
 };
 
@@ -53,9 +62,8 @@ struct MatrixStore
 
 // TransposeA, TransposeB: whether M or N is innermost in memory.
 #define HOPPER_MATMUL(name, TransposeA, TransposeB, has_z, has_gate)                                                     \
-    extern "C" __global__ void __launch_bounds__(HopperThreads, 1) name(const __grid_constant__ TensorMap a,              \
-        const __grid_constant__ TensorMap b, const __grid_constant__ HopperWork work,                                     \
-        const __grid_constant__ Output output, int m, int n)                                                              \
+    HOPPER_KERNEL name(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,                          \
+        const __grid_constant__ HopperWork work, const __grid_constant__ Output output, int m, int n)                     \
     {                                                                                                                     \
         Output o = output;                                                                                                \
         if (!has_z)                                                                                                       \

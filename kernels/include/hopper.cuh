@@ -10,6 +10,11 @@
 // A step of wgmma is 16 deep in k: 32 bytes further inside the lines (K-major) or 16 lines further (M-/N-major).
 // Barriers: full[s] (one arrival and the bytes of the copies), empty[s] (one arrival of each of the 8 consumer warps, after
 // wgmma_wait says that the products which read the stage are done).
+//
+// With CLUSTER = 2, the blocks 2i and 2i + 1 are a cluster and work on tiles of the same columns: each copies its own A and one
+// half of B, which goes to both. The second-level cache then gives 32 KB a step of 128x256 instead of 48 KB: at 1,024 cycles a
+// step, 48 KB for each of 132 multiprocessors are 11 TB/s, about twice what it has. A stage is empty when the consumers of both
+// blocks have said so, to both. If the tiles of M are odd in number, the last block multiplies zeros.
 #pragma once
 #include "types.cuh"
 
@@ -42,18 +47,21 @@ struct HopperRing
     }
 };
 
-// How the work is cut: tiles of C, and parts of the sum over k ("splits") whose results are added by hopper_reduce.
+// How the work is cut: tiles of C (tiles_m counts CLUSTER tiles as one), and parts of the sum over k ("splits") whose results are added by hopper_reduce.
 struct HopperWork
 {
     int tiles_m, tiles_n, splits;
     int steps, steps_per_split; // in units of HopperDepth; no split is empty
 };
 
-// One piece of work.
+// One piece of work: a tile, and steps first to last-1.
 struct HopperTile
 {
-    int m, n, split, first, last; // steps first..last-1
+    int m, n, split, first, last;
 };
+
+// This block's number in its cluster.
+__device__ __forceinline__ int hopper_rank() { return CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER; }
 
 // Blocks that run at the same time work on a patch of 16 tiles of M by a few of N, whose operands stay in the second-level cache.
 __device__ __forceinline__ HopperTile hopper_tile(const HopperWork& work, int index)
@@ -67,7 +75,7 @@ __device__ __forceinline__ HopperTile hopper_tile(const HopperWork& work, int in
     int group = index / per_group, inside = index - group * per_group;
     int height = min(group_m, work.tiles_m - group * group_m);
     tile.n = inside / height;
-    tile.m = group * group_m + inside - tile.n * height;
+    tile.m = (group * group_m + inside - tile.n * height) * CLUSTER + hopper_rank();
     tile.first = tile.split * work.steps_per_split;
     tile.last = min(work.steps, tile.first + work.steps_per_split);
     return tile;
@@ -82,12 +90,34 @@ __device__ __forceinline__ u64 hopper_descriptor(const u8* p)
     return (u64)((shared_address(p) & 0x3ffff) >> 4) | leading << 16 | stride << 32 | swizzle_128 << 62;
 }
 
+// Says that this warp has read a stage, to every block that fills it.
+template <int N>
+__device__ __forceinline__ void hopper_release(HopperRing<N>& ring, int stage)
+{
+    int lane = threadIdx.x % 32;
+    if (CLUSTER == 1)
+    {
+        if (lane == 0)
+            mbarrier_arrive(&ring.empty[stage]);
+    }
+    else if (lane < CLUSTER)
+        mbarrier_arrive_at(&ring.empty[stage], lane);
+}
+
+// All threads of the cluster.
+__device__ __forceinline__ void hopper_sync()
+{
+    if (CLUSTER == 1)
+        __syncthreads();
+    else
+        cluster_sync();
+}
+
 // d = the sum of a tile's steps.
 template <int N, int TransposeA, int TransposeB>
 __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>& ring, int steps, int consumer)
 {
     constexpr int deeper_a = (TransposeA ? 16 * HopperLine : 32) / 16, deeper_b = (TransposeB ? 16 * HopperLine : 32) / 16;
-    bool leader = threadIdx.x % 32 == 0;
     int previous = 0;
     // Written before the first product rather than skipped in it: else ptxas runs the products one after another (C7515).
 #pragma unroll
@@ -107,19 +137,17 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
         if (step > 0)
         {
             wgmma_wait<1>(d); // all but this step's: the previous stage has been read
-            if (leader)
-                mbarrier_arrive(&ring.empty[previous]);
+            hopper_release(ring, previous);
         }
         previous = ring.stage;
         ring.advance();
     }
     wgmma_wait<0>(d);
-    if (leader)
-        mbarrier_arrive(&ring.empty[previous]);
+    hopper_release(ring, previous);
 }
 
 // All work of a block. load(tile, step, a, b, barrier) copies a stage; store(d, tile, consumer) takes a consumer's 64 x N sums.
-// A block takes every gridDim.x-th piece of work. Block: HopperThreads; dynamic shared memory: 193 KB (the ring, and what
+// A block (a cluster) takes every so many-th piece of work. Block: HopperThreads; dynamic shared memory: 193 KB (the ring, and what
 // brings it to a multiple of 1,024 bytes).
 template <int N, int TransposeA, int TransposeB, typename Load, typename Store>
 __device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store)
@@ -138,18 +166,19 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
         for (int s = 0; s < Ring::stages; ++s)
         {
             mbarrier_init(&ring.full[s], 1);
-            mbarrier_init(&ring.empty[s], HopperConsumerWarps);
+            mbarrier_init(&ring.empty[s], HopperConsumerWarps * CLUSTER);
         }
         mbarrier_init_fence();
     }
-    __syncthreads();
+    hopper_sync();
 
     int group = threadIdx.x / 128, pieces = work.tiles_m * work.tiles_n * work.splits;
+    int first = blockIdx.x / CLUSTER, stride = gridDim.x / CLUSTER;
     if (group == 0)
     {
         registers_decrease<40>();
         if (threadIdx.x == 0)
-            for (int index = blockIdx.x; index < pieces; index += gridDim.x)
+            for (int index = first; index < pieces; index += stride)
             {
                 HopperTile tile = hopper_tile(work, index);
                 for (int step = tile.first; step < tile.last; ++step)
@@ -164,7 +193,7 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
     else
     {
         registers_increase<232>();
-        for (int index = blockIdx.x; index < pieces; index += gridDim.x)
+        for (int index = first; index < pieces; index += stride)
         {
             HopperTile tile = hopper_tile(work, index);
             float d[N / 2];
@@ -172,4 +201,21 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
             store(d, tile, group - 1);
         }
     }
+
+    // No block may end while the other one still copies to it or arrives at its barriers.
+    if (CLUSTER > 1)
+        cluster_sync();
 }
+
+#define HOPPER_KERNEL extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(HopperThreads, 1)
+
+// The parts of B that this block copies: lines first to last-1 of the N of a stage, for all blocks of the cluster.
+template <int N>
+struct HopperShare
+{
+    static constexpr int lines = N / CLUSTER;
+    static constexpr unsigned short blocks = (1 << CLUSTER) - 1;
+    static_assert(lines % 64 == 0, "a block copies at least 64 lines of B");
+
+    int first = hopper_rank() * lines, last = first + lines;
+};

@@ -146,6 +146,13 @@ __device__ __forceinline__ void mbarrier_arrive(unsigned long long* barrier)
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
+// Arrives at the barrier at the same place of another block of the cluster (or of this one).
+__device__ __forceinline__ void mbarrier_arrive_at(unsigned long long* barrier, int rank)
+{
+    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(barrier)), "r"(rank) : "memory");
+}
+
 // Arrives and announces bytes that copies will bring in this phase.
 __device__ __forceinline__ void mbarrier_expect(unsigned long long* barrier, unsigned int bytes)
 {
@@ -191,6 +198,38 @@ __device__ __forceinline__ void tensor_load_4d(
     asm volatile(
         "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];"
         ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
+
+// The same into the shared memory of several blocks of the cluster (a bit each), at the same place in each, counted on the
+// barrier at the same place in each.
+__device__ __forceinline__ void tensor_multicast_2d(
+    void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%4, %5}], [%2], %3;"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "h"(blocks), "r"(x), "r"(y) : "memory");
+}
+
+__device__ __forceinline__ void tensor_multicast_3d(
+    void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%4, %5, %6}], [%2], %3;"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "h"(blocks), "r"(x), "r"(y), "r"(z) : "memory");
+}
+
+__device__ __forceinline__ void tensor_multicast_4d(
+    void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z, int w)
+{
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%4, %5, %6, %7}], [%2], %3;"
+        ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "h"(blocks), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
+
+// Waits for all threads of the cluster; what they did to barriers and shared memory is seen.
+__device__ __forceinline__ void cluster_sync()
+{
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // Registers of each thread of a warpgroup from here on; every thread of it must call.

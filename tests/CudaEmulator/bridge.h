@@ -37,9 +37,13 @@ struct HopperServices
 {
     void (*barrier_init)(void* worker, void* barrier, unsigned int arrivals, Site site);
     void (*barrier_fence)(void* worker);
-    void (*barrier_arrive)(void* worker, void* barrier, unsigned int bytes, Site site);
+    // rank: block of the cluster whose barrier it is, or -1 for this one.
+    void (*barrier_arrive)(void* worker, void* barrier, int rank, unsigned int bytes, Site site);
     void (*barrier_wait)(void* worker, void* barrier, unsigned int parity, Site site);
-    void (*tensor_load)(void* worker, void* shared, const void* map, void* barrier, const int* at, int rank, Site site);
+    // blocks: those of the cluster that get it, a bit each; 0: this one.
+    void (*tensor_load)(
+        void* worker, void* shared, const void* map, void* barrier, const int* at, int dimensions, unsigned int blocks, Site site);
+    void (*cluster_sync)(void* worker, Site site);
     void (*product_fence)(void* worker);
     void (*product)(void* worker, const WarpgroupProduct& product, Site site);
     void (*product_commit)(void* worker);
@@ -87,6 +91,7 @@ struct Kernel
     int parameters;
     const size_t* sizes;
     int max_threads; // of __launch_bounds__, else 1024
+    int cluster;     // blocks of __cluster_dims__, which lie side by side; else 1
 };
 
 struct Module

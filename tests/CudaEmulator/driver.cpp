@@ -352,6 +352,10 @@ EXPORT cuLaunchKernel(Function* function, unsigned int gx, unsigned int gy, unsi
     if (threads > kernel.max_threads)
         return report(InvalidValue, text("launch of %s: blocks of %lld threads, its launch bounds say %d", name, threads,
             kernel.max_threads));
+    if (kernel.cluster < 1 || kernel.cluster > 2 || gx % kernel.cluster != 0)
+        return report(InvalidValue,
+            text("launch of %s: a grid of %u columns in clusters of %d blocks; the emulator has clusters of 1 and 2", name, gx,
+            kernel.cluster));
     if ((long long)shared > function->max_dynamic_shared)
         return report(InvalidValue,
             text("launch of %s: %u bytes of dynamic shared memory, %d are allowed (cuFuncSetAttribute)", name, shared,

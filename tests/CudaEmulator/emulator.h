@@ -9,6 +9,7 @@
 
 #define __global__ __mdm_global__
 #define __launch_bounds__(...) __mdm_launch_bounds__(__VA_ARGS__)
+#define __cluster_dims__(...) __mdm_cluster_dims__(__VA_ARGS__)
 #define __device__
 #define __host__
 #define __constant__ static const

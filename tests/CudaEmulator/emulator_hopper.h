@@ -19,12 +19,17 @@ inline void mbarrier_init_fence() { emulator_services.hopper->barrier_fence(emul
 
 inline void mbarrier_arrive(unsigned long long* barrier, EMULATOR_SITE)
 {
-    EMULATOR_CALL(barrier_arrive, barrier, 0, EMULATOR_HERE("mbarrier_arrive"));
+    EMULATOR_CALL(barrier_arrive, barrier, -1, 0, EMULATOR_HERE("mbarrier_arrive"));
+}
+
+inline void mbarrier_arrive_at(unsigned long long* barrier, int rank, EMULATOR_SITE)
+{
+    EMULATOR_CALL(barrier_arrive, barrier, rank, 0, EMULATOR_HERE("mbarrier_arrive_at"));
 }
 
 inline void mbarrier_expect(unsigned long long* barrier, unsigned int bytes, EMULATOR_SITE)
 {
-    EMULATOR_CALL(barrier_arrive, barrier, bytes, EMULATOR_HERE("mbarrier_expect"));
+    EMULATOR_CALL(barrier_arrive, barrier, -1, bytes, EMULATOR_HERE("mbarrier_expect"));
 }
 
 inline void mbarrier_wait(unsigned long long* barrier, unsigned int parity, EMULATOR_SITE)
@@ -39,21 +44,46 @@ inline void tensor_prefetch(const TensorMap*) {}
 inline void tensor_load_2d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, EMULATOR_SITE)
 {
     int at[] = {x, y};
-    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 2, EMULATOR_HERE("tensor_load_2d"));
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 2, 0, EMULATOR_HERE("tensor_load_2d"));
 }
 
 inline void tensor_load_3d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z, EMULATOR_SITE)
 {
     int at[] = {x, y, z};
-    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 3, EMULATOR_HERE("tensor_load_3d"));
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 3, 0, EMULATOR_HERE("tensor_load_3d"));
 }
 
 inline void tensor_load_4d(void* shared, const TensorMap* map, unsigned long long* barrier, int x, int y, int z, int w,
     EMULATOR_SITE)
 {
     int at[] = {x, y, z, w};
-    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, EMULATOR_HERE("tensor_load_4d"));
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, 0, EMULATOR_HERE("tensor_load_4d"));
 }
+
+inline void tensor_multicast_2d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y,
+    EMULATOR_SITE)
+{
+    int at[] = {x, y};
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 2, blocks, EMULATOR_HERE("tensor_multicast_2d"));
+}
+
+inline void tensor_multicast_3d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z,
+    EMULATOR_SITE)
+{
+    int at[] = {x, y, z};
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 3, blocks, EMULATOR_HERE("tensor_multicast_3d"));
+}
+
+inline void tensor_multicast_4d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z, int w,
+    EMULATOR_SITE)
+{
+    int at[] = {x, y, z, w};
+    EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, blocks, EMULATOR_HERE("tensor_multicast_4d"));
+}
+
+// ---- clusters ----
+
+inline void cluster_sync(EMULATOR_SITE) { emulator_services.hopper->cluster_sync(emulator_services.worker, EMULATOR_HERE("cluster_sync")); }
 
 // ---- registers ----
 

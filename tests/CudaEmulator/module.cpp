@@ -44,7 +44,7 @@ int load_module(const void* image, LoadedModule** module)
         return report(InvalidImage, "cuModuleLoadData: cannot make a temporary folder");
 
     int error = Success;
-    for (int worker = 0; worker < settings().workers && error == Success; ++worker)
+    for (int worker = 0; worker < max_workers && error == Success; ++worker)
     {
         std::string path = folder + text("/module%d.so", worker);
         void* library = write_file(path, bytes, header->bytes) ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;

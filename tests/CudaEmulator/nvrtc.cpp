@@ -100,10 +100,10 @@ size_t skip_parentheses(const std::string& s, size_t i)
 
 const std::string suffix = "_kernel"; // a kernel may share its name with a template
 
-// Takes the marks of kernels out of preprocessed text, renames them, and returns their table: lines of name, blank, bounds.
+// Takes the marks of kernels out of preprocessed text, renames them, and returns their table: lines of name, blank, bounds and cluster.
 std::string find_kernels(std::string& s)
 {
-    const std::string mark = "__mdm_global__", bounds_mark = "__mdm_launch_bounds__";
+    const std::string mark = "__mdm_global__", bounds_mark = "__mdm_launch_bounds__", cluster_mark = "__mdm_cluster_dims__";
     std::set<std::string> seen;
     std::string table;
     for (size_t at = 0; (at = s.find(mark, at)) != std::string::npos;)
@@ -111,7 +111,7 @@ std::string find_kernels(std::string& s)
         s.replace(at, mark.size(), mark.size(), ' ');
         size_t begin = s.find_last_of(";}", at);
         bool is_template = s.substr(begin == std::string::npos ? 0 : begin, at - begin).find("template") != std::string::npos;
-        std::string name, bounds = "(1024)";
+        std::string name, bounds = "(1024)", cluster = "(1)";
         for (size_t i = at;;)
         {
             i = skip_blank(s, i);
@@ -122,13 +122,14 @@ std::string find_kernels(std::string& s)
             size_t next = skip_blank(s, end);
             if (word.empty())
                 break;
-            if (word == bounds_mark || word == "__attribute__")
+            if (word == bounds_mark || word == cluster_mark || word == "__attribute__")
             {
                 size_t after = skip_parentheses(s, next);
-                if (word == bounds_mark)
+                if (word != "__attribute__")
                 {
-                    bounds = s.substr(next, after - next);
-                    for (char& c : bounds)
+                    std::string& numbers = word == bounds_mark ? bounds : cluster;
+                    numbers = s.substr(next, after - next);
+                    for (char& c : numbers)
                         c = c == '\n' ? ' ' : c;
                     for (size_t k = i; k < after; ++k) // lines stay
                         if (s[k] != '\n')
@@ -146,7 +147,7 @@ std::string find_kernels(std::string& s)
             i = end;
         }
         if (!is_template && !name.empty() && seen.insert(name).second)
-            table += name + " " + bounds + "\n";
+            table += name + " emulator_first" + bounds + ", emulator_first" + cluster + "\n";
     }
     return table;
 }
@@ -162,7 +163,7 @@ std::string registration(const std::string& table)
             bounds = line.substr(name.size() + 1);
         std::string symbol = name + suffix, signature = "EmulatorSignature<decltype(&" + symbol + ")>::";
         text += "{\"" + name + "\", " + signature + "invoke<&" + symbol + ">, " + signature + "parameters, " + signature
-            + "sizes, emulator_first" + bounds + "},\n";
+            + "sizes, " + bounds + "},\n";
     }
     return text + "{}};\n"
         "extern \"C\" __attribute__((visibility(\"default\"))) const emulator::Module mdm_emulator_module = {emulator_kernels, "

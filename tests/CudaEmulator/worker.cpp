@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <thread>
 
 // emulator_switch(void** save, void* to): keeps what a function must keep on the stack, notes the stack pointer, goes on at
 // another one. emulator_load(void* to): goes on there.
@@ -153,13 +154,45 @@ void Worker::release(const int* list, int count, bool front)
             queue[tail++ % ring] = order[i];
 }
 
-// The next thread that can run; -1: none.
-int Worker::take()
+// Lets threads go on that wait for something which has come, if no other can.
+void Worker::poll()
 {
     if (head == tail)
         for (int t = 0; t < threads; ++t)
             if (fibers[t].state == Fiber::Waiting && fibers[t].ready(fibers[t].ready_state))
                 release(&t, 1, false);
+}
+
+// Polls until the other block of the cluster has done something for this one, or nobody can go on.
+void Worker::await_partner()
+{
+    for (++cluster->progress;;)
+    {
+        unsigned int now = cluster->progress;
+        poll();
+        if (head != tail)
+        {
+            ++cluster->progress;
+            return;
+        }
+        cluster->quiet[number] = now;
+        if (cluster->everybody_is_quiet(now) && cluster->progress == now)
+            return;
+        if (cluster->failed)
+        {
+            error = LaunchFailed, message = "the other block of the cluster failed";
+            abandon();
+        }
+        std::this_thread::yield();
+    }
+}
+
+// The next thread that can run; -1: none.
+int Worker::take()
+{
+    poll();
+    if (head == tail && cluster && exited < threads)
+        await_partner();
     return head == tail ? -1 : queue[head++ % ring];
 }
 
@@ -407,15 +440,26 @@ void Worker::reset(const Launch& l, Index3 block, uint64_t seed)
     release(all, threads, false);
 }
 
-bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed)
+bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed, Cluster* partners)
 {
     error = Success;
     fault_signal = 0;
     reset(l, block, seed);
+    cluster = partners;
+    if (cluster)
+    {
+        cluster->workers[number] = this;
+        cluster->finished[number] = false;
+        if (!cluster->meet())
+            return false;
+    }
     become(take());
     inside = true;
     emulator_switch(&scheduler, fresh_stack());
     inside = false;
+    HopperCalls::let_go();
+    if (cluster)
+        cluster->finished[number] = true;
     if (fault_signal != 0)
         describe_fault();
     if (const TensorCopy* copy = HopperCalls::unfinished(*this); copy && error == Success)

@@ -54,7 +54,7 @@ public:
     explicit Worker(int number);
 
     // Runs one block; false: it failed, error and message say how.
-    bool run_block(const Launch& launch, Index3 block, uint64_t seed);
+    bool run_block(const Launch& launch, Index3 block, uint64_t seed, Cluster* cluster = nullptr);
 
     int error = Success;
     std::string message;
@@ -77,6 +77,8 @@ private:
     void reset(const Launch& launch, Index3 block, uint64_t seed);
     void run_thread();
     int take();
+    void poll();
+    void await_partner();
     void become(int thread);
     void suspend();
     void* fresh_stack();
@@ -120,6 +122,7 @@ private:
     const Copy* copying = nullptr;
 
     HopperState hopper;
+    Cluster* cluster = nullptr;
 };
 
 // The worker of this thread of the operating system.

@@ -23,6 +23,7 @@ struct Crew
     std::atomic<size_t> next{0};
     std::atomic<bool> failed{false};
     int generation = 0, running = 0, active = 0;
+    std::unique_ptr<Cluster> cluster; // of the launch
     int error = Success;
     std::string message;
     std::vector<std::thread> threads;
@@ -55,22 +56,26 @@ void on_fault(int signal, siginfo_t* info, void* context)
         old.sa_handler(signal);
 }
 
-void run_blocks(Worker& worker)
+// Each worker takes the next block; those of a cluster have one block of each cluster.
+void run_blocks(Worker& worker, int number)
 {
     Crew& c = crew();
     const Index3& grid = c.launch->grid;
-    for (;;)
+    Cluster* cluster = c.cluster.get();
+    for (size_t mine = 0;; ++mine)
     {
-        size_t i = c.next++;
+        size_t i = cluster ? mine : c.next++;
         if (i >= c.order.size() || c.failed)
             return;
-        long long n = c.order[i];
+        long long n = cluster ? c.order[i] * Cluster::size + number : c.order[i];
         Index3 block{(unsigned int)(n % grid.x), (unsigned int)(n / grid.x % grid.y), (unsigned int)(n / grid.x / grid.y)};
-        if (worker.run_block(*c.launch, block, settings().seed))
+        if (worker.run_block(*c.launch, block, settings().seed, cluster) && (!cluster || cluster->meet()))
             continue;
         std::lock_guard hold(c.lock);
         if (!c.failed.exchange(true))
             c.error = worker.error, c.message = worker.message;
+        if (cluster)
+            cluster->failed = true;
         return;
     }
 }
@@ -96,7 +101,7 @@ void work(int number)
         if (number >= c.active)
             continue;
         hold.unlock();
-        run_blocks(worker);
+        run_blocks(worker, number);
         hold.lock();
         if (--c.running == 0)
             c.end.notify_one();
@@ -117,7 +122,7 @@ void begin_work()
     for (int signal : signals)
         sigdelset(&all, signal);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (int number = 0; number < settings().workers; ++number)
+    for (int number = 0; number < max_workers; ++number)
         crew().threads.emplace_back(work, number);
     pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
@@ -129,7 +134,11 @@ int run(const Launch& launch)
     std::call_once(once, begin_work);
     Crew& c = crew();
     std::lock_guard one(c.one_grid);
+    const bool clusters = launch.function->kernel().cluster == Cluster::size;
     long long blocks = (long long)launch.grid.x * launch.grid.y * launch.grid.z;
+    if (clusters)
+        blocks /= Cluster::size;
+    c.cluster = clusters ? std::make_unique<Cluster>() : nullptr;
     c.order.resize((size_t)blocks);
     std::iota(c.order.begin(), c.order.end(), 0ll);
     if (settings().order == Settings::Order::Reverse)
@@ -148,7 +157,7 @@ int run(const Launch& launch)
     c.launch = &launch;
     c.next = 0;
     c.failed = false;
-    c.active = c.running = blocks > 1 ? settings().workers : 1;
+    c.active = c.running = clusters ? Cluster::size : blocks > 1 ? settings().workers : 1;
     ++c.generation;
     c.begin.notify_all();
     auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings().timeout);

@@ -48,13 +48,14 @@ public sealed class HopperTests
     [TestCase(false, true, 257, 513, 64)]
     [TestCase(true, false, 264, 264, 65)]
     [TestCase(true, true, 8, 1, 8)]
+    [TestCase(false, true, 300, 8, 1352)] // more steps than stages
     public void Product(bool transposeA, bool transposeB, int m, int n, int k)
     {
-        foreach (int tile in (int[])[64, 128, 256])
+        foreach ((int tile, int cluster) in HopperPlan.Tiles)
         {
             foreach (int splits in (int[])[1, 3])
             {
-                HopperPlan.Forced = (tile, splits);
+                HopperPlan.Forced = (tile, cluster, splits);
                 CheckProduct(MatMulShape.Contiguous(m, n, k, transposeA, transposeB), tile == 128, bias: true, residual: tile != 128,
                     accumulate: splits == 3);
             }
@@ -77,20 +78,20 @@ public sealed class HopperTests
     {
         foreach (int splits in (int[])[1, 2])
         {
-            HopperPlan.Forced = (128, splits);
+            HopperPlan.Forced = (128, splits, splits);
             CheckProduct(MatMulShape.Contiguous(70, 136, 136, transposeA, transposeB), false, bias: forward, residual: forward,
                 accumulate: false, z: forward, gate: !forward);
         }
     }
 
-    [TestCase(8, 8, 2, 8, 16, 64)]
-    [TestCase(16, 16, 1, 72, 136, 128)]
-    [TestCase(24, 24, 1, 64, 40, 64)]
-    [TestCase(33, 33, 1, 24, 8, 64)]
-    [TestCase(8, 8, 3, 136, 264, 256)]
-    [TestCase(5, 7, 3, 16, 72, 128)]
-    [TestCase(1, 1, 1, 8, 8, 64)]
-    public void Convolution(int height, int width, int batch, int inputs, int outputs, int tile)
+    [TestCase(8, 8, 2, 8, 16, 64, 1)]
+    [TestCase(16, 16, 1, 72, 136, 128, 2)]
+    [TestCase(24, 24, 1, 64, 40, 64, 1)]
+    [TestCase(33, 33, 1, 24, 8, 128, 2)]
+    [TestCase(8, 8, 3, 136, 264, 256, 2)]
+    [TestCase(5, 7, 3, 16, 72, 128, 1)]
+    [TestCase(1, 1, 1, 8, 8, 256, 1)]
+    public void Convolution(int height, int width, int batch, int inputs, int outputs, int tile, int cluster)
     {
         var shape = new ConvShape(batch, height, width, inputs, outputs);
         long pixels = (long)batch * height * width;
@@ -105,7 +106,7 @@ public sealed class HopperTests
             y[i] += biases[i % outputs] + residuals[i];
         foreach (int splits in (int[])[1, 3])
         {
-            HopperPlan.Forced = (tile, splits);
+            HopperPlan.Forced = (tile, cluster, splits);
             (Ptr toY, _) = Numbers(y.Length, DType.BFloat16);
             Assert.That(kernels.HopperConvolve(shape, x, w, false,
                 ProductOutput.Of(DType.BFloat16, outputs, outputs, new Target(toY, false), bias, residual)), "forward");
@@ -159,15 +160,15 @@ public sealed class HopperTests
         var even = new Ptr(4096, DType.BFloat16);
         ProductOutput plain = ProductOutput.Of(DType.BFloat16, 64, 64, new Target(even, false), default, default);
         MatMulShape shape = MatMulShape.Contiguous(64, 64, 64, false, true);
-        var bad = new KernelModule("hopper_matmul.cu", "TILE_N=100", 90);
+        var bad = new KernelModule("hopper_matmul.cu", "TILE_N=100 CLUSTER=1", 90);
         TextWriter before = Console.Error;
         using var errors = new StringWriter();
         Console.SetError(errors);
         try
         {
             Assert.That(hopper.Handles(shape, even, even, plain));
-            Assert.That(hopper.Ready(bad, 64, "hopper_matmul_nt"), Is.False);
-            Assert.That(hopper.Ready(Hopper.MatMul(64), 64, "hopper_matmul_nt"), Is.False);
+            Assert.That(hopper.Ready(bad, "hopper_matmul_nt"), Is.False);
+            Assert.That(hopper.Ready(Hopper.Modules.First(), "hopper_matmul_nt"), Is.False);
             Assert.That(hopper.Handles(shape, even, even, plain), Is.False);
         }
         finally

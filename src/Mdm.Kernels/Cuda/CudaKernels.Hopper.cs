@@ -20,18 +20,18 @@ internal sealed partial class CudaKernels
             (true, false) => "hopper_matmul_tn",
             _ => "hopper_matmul_tt",
         };
-        KernelModule module = Hopper.MatMul(plan.TileN);
-        if (!hopper.Ready(module, plan.TileN, kernel))
+        KernelModule module = Hopper.MatMul(plan);
+        if (!hopper.Ready(module, kernel))
             return false;
         TensorMap mapA = hopper.Maps[shape.TransposeA
             ? TensorBoxes.Matrix(a.Address, shape.M, shape.K, shape.LdA, 64, HopperPlan.Depth)
             : TensorBoxes.Matrix(a.Address, shape.K, shape.M, shape.LdA, HopperPlan.Depth, HopperPlan.Rows)];
         TensorMap mapB = hopper.Maps[shape.TransposeB
-            ? TensorBoxes.Matrix(b.Address, shape.K, shape.N, shape.LdB, HopperPlan.Depth, plan.TileN)
+            ? TensorBoxes.Matrix(b.Address, shape.K, shape.N, shape.LdB, HopperPlan.Depth, plan.TileN / plan.Cluster)
             : TensorBoxes.Matrix(b.Address, shape.N, shape.K, shape.LdB, 64, HopperPlan.Depth)];
         HopperWork work = plan.Work;
         using Scratch partial = HopperPartial(work, shape.M, ref output);
-        device.Launch(new(module, kernel), Grid(work), Hopper.Threads, Hopper.SharedBytes,
+        device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes,
             Arg.By(in mapA), Arg.By(in mapB), Arg.By(in work), Arg.By(in output), shape.M, shape.N);
         SumSplits(work, a.Type, output, shape.M, shape.N);
         return true;
@@ -47,15 +47,15 @@ internal sealed partial class CudaKernels
         HopperBoxes boxes = HopperBoxes.For(shape.Batch, shape.Height, shape.Width, HopperPlan.Rows);
         HopperPlan plan = Plan(boxes.Count(HopperPlan.Rows), Blocks(n, 64), 9 * Blocks(inner, HopperPlan.Depth), pixels, output);
         string kernel = transposed ? "hopper_conv_data" : "hopper_conv_forward";
-        KernelModule module = Hopper.Conv(plan.TileN);
-        if (!hopper.Ready(module, plan.TileN, kernel))
+        KernelModule module = Hopper.Conv(plan);
+        if (!hopper.Ready(module, kernel))
             return false;
         TensorMap imageMap = hopper.Maps[ImageBoxes(image, shape, inner, boxes, HopperPlan.Rows)];
         TensorMap weightMap = hopper.Maps[new TensorBoxes(w.Address, 3, shape.InChannels, 9, shape.OutChannels, 0,
-            shape.InChannels, 9L * shape.InChannels, 0, 64, 1, transposed ? HopperPlan.Depth : plan.TileN, 0)];
+            shape.InChannels, 9L * shape.InChannels, 0, 64, 1, transposed ? HopperPlan.Depth : plan.TileN / plan.Cluster, 0)];
         HopperWork work = plan.Work;
         using Scratch partial = HopperPartial(work, pixels, ref output);
-        device.Launch(new(module, kernel), Grid(work), Hopper.Threads, Hopper.SharedBytes,
+        device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes,
             Arg.By(in imageMap), Arg.By(in weightMap), Arg.By(in work), Arg.By(in boxes), Arg.By(in output), n);
         SumSplits(work, image.Type, output, pixels, n);
         return true;
@@ -70,14 +70,14 @@ internal sealed partial class CudaKernels
         HopperPlan plan = Plan(Blocks(shape.OutChannels, HopperPlan.Rows), 9 * Blocks(shape.InChannels, 64),
             boxes.Count(HopperPlan.Depth), shape.OutChannels, output);
         const string kernel = "hopper_conv_weight";
-        KernelModule module = Hopper.Conv(plan.TileN);
-        if (!hopper.Ready(module, plan.TileN, kernel))
+        KernelModule module = Hopper.Conv(plan);
+        if (!hopper.Ready(module, kernel))
             return false;
         TensorMap dyMap = hopper.Maps[ImageBoxes(dy, shape, shape.OutChannels, boxes, HopperPlan.Depth)];
         TensorMap xMap = hopper.Maps[ImageBoxes(x, shape, shape.InChannels, boxes, HopperPlan.Depth)];
         HopperWork work = plan.Work;
         using Scratch partial = HopperPartial(work, shape.OutChannels, ref output);
-        device.Launch(new(module, kernel), Grid(work), Hopper.Threads, Hopper.SharedBytes, Arg.By(in dyMap), Arg.By(in xMap),
+        device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes, Arg.By(in dyMap), Arg.By(in xMap),
             Arg.By(in work), Arg.By(in boxes), Arg.By(in output), shape.OutChannels, shape.InChannels);
         SumSplits(work, x.Type, output, shape.OutChannels, 9 * shape.InChannels);
         return true;
@@ -95,7 +95,8 @@ internal sealed partial class CudaKernels
         return HopperPlan.For(tilesM, blocksN, steps, device.Properties.Multiprocessors, (int)Math.Min(room, int.MaxValue));
     }
 
-    private int Grid(in HopperWork work) => (int)Math.Min(work.Pieces, device.Properties.Multiprocessors);
+    private int Grid(in HopperPlan plan) =>
+        (int)Math.Min(plan.Work.Pieces, device.Properties.Multiprocessors / plan.Cluster) * plan.Cluster;
 
     /// <summary>Room for the sums of each split; none if there is one.</summary>
     private Scratch HopperPartial(in HopperWork work, int m, ref ProductOutput output) =>

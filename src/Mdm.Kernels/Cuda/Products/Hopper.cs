@@ -15,9 +15,8 @@ internal sealed class Hopper
 
     private const string MatMulFile = "hopper_matmul.cu";
     private const string ConvFile = "hopper_conv.cu";
-    private static readonly int[] s_tiles = [64, 128, 256];
     private readonly CudaDevice device;
-    private readonly bool?[] compiled = new bool?[2 * s_tiles.Length];
+    private readonly HashSet<KernelModule> compiled = [];
     private bool enabled;
 
     public unsafe Hopper(CudaDevice device)
@@ -29,14 +28,15 @@ internal sealed class Hopper
     }
 
     /// <summary>Every compilation of the two files.</summary>
-    public static IEnumerable<KernelModule> Modules => s_tiles.SelectMany(n => new[] { MatMul(n), Conv(n) });
+    public static IEnumerable<KernelModule> Modules =>
+        HopperPlan.Tiles.SelectMany(t => new[] { Module(MatMulFile, t.TileN, t.Cluster), Module(ConvFile, t.TileN, t.Cluster) });
 
     /// <summary>Tensor maps of what it multiplies.</summary>
     public TensorMaps Maps { get; }
 
-    public static KernelModule MatMul(int tileN) => Module(MatMulFile, tileN);
+    public static KernelModule MatMul(in HopperPlan plan) => Module(MatMulFile, plan.TileN, plan.Cluster);
 
-    public static KernelModule Conv(int tileN) => Module(ConvFile, tileN);
+    public static KernelModule Conv(in HopperPlan plan) => Module(ConvFile, plan.TileN, plan.Cluster);
 
     /// <summary>Whether it serves a product.</summary>
     public bool Handles(in MatMulShape shape, Ptr a, Ptr b, in ProductOutput output) =>
@@ -66,15 +66,21 @@ internal sealed class Hopper
 
     /// <summary>Whether a module is there to be launched. It is compiled now if this is its first use; if that fails, there is
     /// one warning, and from then on the portable kernels serve everything.</summary>
-    public bool Ready(KernelModule module, int tileN, string kernel)
+    public bool Ready(KernelModule module, string kernel)
     {
-        int index = Array.IndexOf(s_tiles, tileN) + (module.File == ConvFile ? s_tiles.Length : 0);
-        if (compiled[index] is { } known)
-            return known;
+        lock (compiled)
+        {
+            if (enabled && compiled.Add(module))
+                enabled = Compiles(module, kernel);
+            return enabled;
+        }
+    }
+
+    private bool Compiles(KernelModule module, string kernel)
+    {
         try
         {
             device.Prepare(new KernelId(module, kernel));
-            compiled[index] = true;
             return true;
         }
         catch (Exception problem) when (problem is MdmException or CudaException)
@@ -83,11 +89,20 @@ internal sealed class Hopper
                 ? $"{lines[0]} {lines[1].Trim()}"
                 : problem.Message;
             Console.Error.WriteLine($"warning: {device.Name}: no wgmma kernels, slower ones are used: {reason}");
-            enabled = false;
-            Array.Fill(compiled, false);
             return false;
         }
     }
 
-    private static KernelModule Module(string file, int tileN) => new(file, $"TILE_N={tileN}", 90);
+    private static KernelModule Module(string file, int tileN, int cluster) => new(file, Defines(tileN, cluster), 90);
+
+    // Constants, so that a launch allocates nothing.
+    private static string Defines(int tileN, int cluster) => (tileN, cluster) switch
+    {
+        (256, 2) => "TILE_N=256 CLUSTER=2",
+        (256, 1) => "TILE_N=256 CLUSTER=1",
+        (128, 2) => "TILE_N=128 CLUSTER=2",
+        (128, 1) => "TILE_N=128 CLUSTER=1",
+        (64, 1) => "TILE_N=64 CLUSTER=1",
+        _ => throw new ArgumentException($"tiles of {tileN} columns in clusters of {cluster}: there are none"),
+    };
 }

@@ -2,31 +2,34 @@ using System.Runtime.InteropServices;
 
 namespace Mdm.Kernels.Cuda.Products;
 
-/// <summary>How a product is cut: tiles, and parts of the sum ("splits"). As <c>HopperWork</c> of hopper.cuh.</summary>
+/// <summary>How a product is cut: tiles (those of a cluster count as one), and parts of the sum ("splits"). As
+/// <c>HopperWork</c> of hopper.cuh.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal readonly record struct HopperWork(int TilesM, int TilesN, int Splits, int Steps, int StepsPerSplit)
 {
-    /// <summary>Pieces that blocks take.</summary>
+    /// <summary>Pieces that clusters take.</summary>
     public long Pieces => (long)TilesM * TilesN * Splits;
 }
 
 /// <summary>A choice of tile and cut.</summary>
 /// <param name="TileN">Columns of a tile: 64, 128 or 256.</param>
+/// <param name="Cluster">Blocks that share B: 1, or 2 with tiles of 128 columns and more.</param>
 /// <param name="Work">The cut.</param>
-internal readonly record struct HopperPlan(int TileN, HopperWork Work)
+internal readonly record struct HopperPlan(int TileN, int Cluster, HopperWork Work)
 {
     /// <summary>Rows of a tile, and depth of a step.</summary>
     public const int Rows = 128, Depth = 64;
 
-    // Cycles of a multiprocessor, reckoned: a step of 128 x N x 64 at 2,048 multiply-adds a cycle (wider tiles read less shared
-    // memory a product), the start and the epilogue of a piece, and the bytes that partial sums move in that time.
-    private const int StepOf64 = 330, StepOf128 = 560, StepOf256 = 1024;
+    // Cycles of a multiprocessor, reckoned: the start and the epilogue of a piece, and the bytes of partial sums in a cycle.
     private const int PieceCycles = 1200, PieceCyclesPer64 = 500;
     private const double PartialBytesPerCycle = 12.0;
     private const int MostSplits = 64;
 
-    /// <summary>For tests: a width of tiles and a number of splits that take the place of the choice.</summary>
-    public static (int TileN, int Splits)? Forced { get; set; }
+    /// <summary>For tests: takes the place of the choice, as far as it fits; the most splits up to the number given.</summary>
+    public static (int TileN, int Cluster, int Splits)? Forced { get; set; }
+
+    /// <summary>Every tile and cluster that there is.</summary>
+    public static IReadOnlyList<(int TileN, int Cluster)> Tiles { get; } = [(256, 2), (256, 1), (128, 2), (128, 1), (64, 1)];
 
     /// <summary>The fastest cut of C[m, n] over <paramref name="steps"/> steps by an estimate.</summary>
     /// <param name="tilesM">Tiles of 128 rows.</param>
@@ -38,29 +41,45 @@ internal readonly record struct HopperPlan(int TileN, HopperWork Work)
     {
         HopperPlan best = default;
         double least = double.MaxValue;
-        for (int tileN = 256; tileN >= 64; tileN /= 2)
+        foreach ((int tileN, int cluster) in Tiles)
         {
-            if (Forced is { } forced && forced.TileN != tileN)
+            if (Forced is { } forced && (tileN, cluster) != (forced.TileN, forced.Cluster))
                 continue;
-            int tilesN = (blocksN + tileN / 64 - 1) / (tileN / 64);
-            int cyclesPerStep = tileN == 256 ? StepOf256 : tileN == 128 ? StepOf128 : StepOf64;
-            for (int splits = 1; splits == 1 || splits <= Math.Min(steps, Math.Min(mostSplits, MostSplits)); splits++)
+            int tilesN = (blocksN + (tileN / 64) - 1) / (tileN / 64), groupsM = (tilesM + cluster - 1) / cluster;
+            int most = Math.Max(1, Math.Min(steps, Math.Min(mostSplits, Forced?.Splits ?? MostSplits)));
+            for (int splits = 1; splits <= most; splits++)
             {
                 int perSplit = (steps + splits - 1) / splits;
                 if ((steps + perSplit - 1) / perSplit != splits)
                     continue; // fewer splits do the same
-                if (Forced is { } wanted && splits > wanted.Splits)
-                    break;
-                var work = new HopperWork(tilesM, tilesN, splits, steps, perSplit);
-                long waves = (work.Pieces + multiprocessors - 1) / multiprocessors;
-                double cycles = waves * ((double)perSplit * cyclesPerStep + PieceCycles + PieceCyclesPer64 * (tileN / 64));
-                if (splits > 1)
-                    cycles += (2.0 * work.Pieces * Rows * tileN * sizeof(float) / multiprocessors / PartialBytesPerCycle) + PieceCycles;
-                if (cycles < least || Forced is not null) // the most that are wanted
-                    (least, best) = (cycles, new HopperPlan(tileN, work));
+                var plan = new HopperPlan(tileN, cluster, new HopperWork(groupsM, tilesN, splits, steps, perSplit));
+                double cycles = plan.Cycles(multiprocessors);
+                if (cycles < least || Forced is not null)
+                    (least, best) = (cycles, plan);
             }
         }
 
         return best;
     }
+
+    private double Cycles(int multiprocessors)
+    {
+        int clusters = Math.Max(1, multiprocessors / Cluster);
+        double waves = Math.Ceiling((double)Work.Pieces / clusters);
+        double cycles = waves * (((double)Work.StepsPerSplit * StepCycles) + PieceCycles + (PieceCyclesPer64 * (TileN / 64)));
+        if (Work.Splits == 1)
+            return cycles;
+        double bytes = 2.0 * Work.Pieces * Cluster * Rows * TileN * sizeof(float);
+        return cycles + PieceCycles + (bytes / multiprocessors / PartialBytesPerCycle);
+    }
+
+    // 128 x N x 64 multiply-adds at 2,048 a cycle, and what the second-level cache takes for the operands.
+    private int StepCycles => (TileN, Cluster) switch
+    {
+        (256, 2) => 1250,
+        (256, _) => 1420,
+        (128, 2) => 720,
+        (128, _) => 850,
+        _ => 650,
+    };
 }
