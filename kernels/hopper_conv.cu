@@ -13,15 +13,15 @@
 // N of the weights' gradient is cut in blocks of 64 channels of one tap, numbered tap ceil(I/64) + i/64, so that a tile of 256
 // can hold several taps of a narrow layer.
 // Tensor maps, innermost first: images {C, W, H, B}, boxes of 64, bw, bh, bn; weights {I, 9, O}, boxes of 64, 1,
-// TILE_N / CLUSTER (forward) or 64, 1, 64 (data). Steps of K: forward and data take the 9 taps of 64 channels, then the next channels.
+// TILE_N / CLUSTER (forward) or 64, 1, 64 (data). Steps of K: forward and data take the 9 taps of 64 channels, then the next.
 // C and the addresses are multiples of 16 bytes where a map is made of them.
 //
 // Grid, block, registers and shared memory as in hopper_matmul.cu.
 //
 // Versions (not measured yet; predicted share of an H100's dense bfloat16 peak, 256 channels at 64x64, batch 32):
-//   forward, data  128x256x64  70 %   36 steps a tile (36,900 cycles of the tensor cores); about 10 % for the epilogue, which
-//                                     nothing overlaps, and the first copies; 1,024 tiles are 7.8 waves of 132 blocks
-//   weight         128x256x64  65 %   18 tiles in 7 parts of 293 steps: 126 of 132 multiprocessors, and 16 MB of partial sums
+//   forward, data  128x256x64, clusters of 2   70 %   36 steps a tile; 1,024 tiles are 7.8 waves of 132 blocks (97 %)
+//   weight         128x256x64, clusters of 2   65 %   9 pairs of tiles in 7 parts of 293 steps: 126 of 132 multiprocessors, and
+//                                                     16 MB of partial sums to write and to add
 #include "hopper_store.cuh"
 
 // The pixels of a tile or a step.
@@ -67,6 +67,12 @@ struct ConvLoad
 {
     const TensorMap &image, &weights;
     const HopperBoxes& boxes;
+
+    __device__ __forceinline__ void prefetch() const
+    {
+        tensor_prefetch(&image);
+        tensor_prefetch(&weights);
+    }
 
     __device__ __forceinline__ void operator()(const HopperTile& tile, int step, u8* a, u8* b, u64* barrier) const
     {
@@ -129,6 +135,12 @@ struct ConvWeightLoad
     const TensorMap &dy_map, &x_map;
     const HopperBoxes& boxes;
     int in_blocks; // of 64 input channels
+
+    __device__ __forceinline__ void prefetch() const
+    {
+        tensor_prefetch(&dy_map);
+        tensor_prefetch(&x_map);
+    }
 
     __device__ __forceinline__ void operator()(const HopperTile& tile, int step, u8* a, u8* b, u64* barrier) const
     {

@@ -10,18 +10,28 @@
 // Grid: as many blocks as multiprocessors, or as pieces of work if fewer. Block: 384 threads, 1 a multiprocessor. Registers: 40
 // of a copying, 232 of a multiplying thread. Shared memory: 193 KB (4, 6 or 8 stages for TILE_N = 256, 128, 64).
 //
-// Versions (not measured yet; predicted share of an H100's dense bfloat16 peak at M = N = K = 8192). A step of 128x256 is 1,024
-// cycles of the tensor cores; its products read 160 KB of shared memory (80 of the 128 bytes a cycle that there are) and its
-// copies write 48 KB; the epilogue, about 2,000 cycles that nothing overlaps, counts most where K is short.
-//   128x256x64  80 %   clocks under this load take 10 % of the sheet's peak
-//   128x128x64  70 %   96 bytes a cycle of shared memory; for grids that 256 leaves uneven
-//   128x64x64   45 %   128 bytes a cycle, the limit; for N up to 64
+// Versions (not measured yet; predicted share of an H100's dense bfloat16 peak at M = N = K = 8192). A step of 128x256x64 is
+// 1,024 cycles of the tensor cores, in which its products read 80 KB of shared memory (64x256x16: 10 KB in 128 cycles, of the 16
+// that are possible). What the second-level cache gives, about 5.5 TB/s or 25 bytes a cycle and multiprocessor, decides; others
+// have published 67 % without and 76 % with clusters. The epilogue, about 2,500 cycles, is hidden in part: one consumer stores
+// while the other one multiplies up to 3 steps on.
+//   128x256x64, clusters of 2   75 %   32 KB from the second-level cache a step
+//   128x256x64                  67 %   48 KB
+//   128x128x64, clusters of 2   65 %   24 KB for half the work
+//   128x128x64                  55 %   32 KB
+//   128x64x64                   40 %   24 KB for a quarter; for N up to 64
 #include "hopper_store.cuh"
 
 template <int N, int TransposeA, int TransposeB>
 struct MatrixLoad
 {
     const TensorMap &a_map, &b_map;
+
+    __device__ __forceinline__ void prefetch() const
+    {
+        tensor_prefetch(&a_map);
+        tensor_prefetch(&b_map);
+    }
 
     __device__ __forceinline__ void operator()(const HopperTile& tile, int step, u8* a, u8* b, u64* barrier) const
     {

@@ -47,7 +47,8 @@ struct HopperRing
     }
 };
 
-// How the work is cut: tiles of C (tiles_m counts CLUSTER tiles as one), and parts of the sum over k ("splits") whose results are added by hopper_reduce.
+// How the work is cut: tiles of C (tiles_m counts CLUSTER tiles as one), and parts of the sum over k
+// ("splits") whose results splitk.cu adds.
 struct HopperWork
 {
     int tiles_m, tiles_n, splits;
@@ -146,9 +147,9 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
     hopper_release(ring, previous);
 }
 
-// All work of a block. load(tile, step, a, b, barrier) copies a stage; store(d, tile, consumer) takes a consumer's 64 x N sums.
-// A block (a cluster) takes every so many-th piece of work. Block: HopperThreads; dynamic shared memory: 193 KB (the ring, and what
-// brings it to a multiple of 1,024 bytes).
+// All work of a block. load(tile, step, a, b, barrier) copies a stage, load.prefetch() fetches the maps; store(d, tile, consumer)
+// takes a consumer's 64 x N sums. Pieces of work are dealt to the clusters in turn. Block: HopperThreads; dynamic shared memory:
+// 193 KB (the ring, and what brings it to a multiple of 1,024 bytes).
 template <int N, int TransposeA, int TransposeB, typename Load, typename Store>
 __device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store)
 {
@@ -178,6 +179,8 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
     {
         registers_decrease<40>();
         if (threadIdx.x == 0)
+        {
+            load.prefetch();
             for (int index = first; index < pieces; index += stride)
             {
                 HopperTile tile = hopper_tile(work, index);
@@ -189,6 +192,7 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
                     ring.advance();
                 }
             }
+        }
     }
     else
     {

@@ -117,9 +117,8 @@ __device__ __forceinline__ void finish(const Output& o, i64 at, int column, int 
     bool vector = o.vector && count == N;
     if (o.bias != nullptr)
     {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            v[i] += i < count ? o.bias[column + i] : 0.0f;
+        // A bias lies among other parameters, at any multiple of 4 bytes.
+        add_values<float>(o.bias, column, true, count, count == N && (u64)(o.bias + column) % 16 == 0, v);
     }
 
     if (o.z != nullptr)

@@ -41,8 +41,8 @@ struct HopperServices
     void (*barrier_arrive)(void* worker, void* barrier, int rank, unsigned int bytes, Site site);
     void (*barrier_wait)(void* worker, void* barrier, unsigned int parity, Site site);
     // blocks: those of the cluster that get it, a bit each; 0: this one.
-    void (*tensor_load)(
-        void* worker, void* shared, const void* map, void* barrier, const int* at, int dimensions, unsigned int blocks, Site site);
+    void (*tensor_load)(void* worker, void* shared, const void* map, void* barrier, const int* at, int dimensions,
+        unsigned int blocks, Site site);
     void (*cluster_sync)(void* worker, Site site);
     void (*product_fence)(void* worker);
     void (*product)(void* worker, const WarpgroupProduct& product, Site site);

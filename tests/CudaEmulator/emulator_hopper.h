@@ -60,22 +60,22 @@ inline void tensor_load_4d(void* shared, const TensorMap* map, unsigned long lon
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, 0, EMULATOR_HERE("tensor_load_4d"));
 }
 
-inline void tensor_multicast_2d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y,
-    EMULATOR_SITE)
+inline void tensor_multicast_2d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks,
+    int x, int y, EMULATOR_SITE)
 {
     int at[] = {x, y};
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 2, blocks, EMULATOR_HERE("tensor_multicast_2d"));
 }
 
-inline void tensor_multicast_3d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z,
-    EMULATOR_SITE)
+inline void tensor_multicast_3d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks,
+    int x, int y, int z, EMULATOR_SITE)
 {
     int at[] = {x, y, z};
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 3, blocks, EMULATOR_HERE("tensor_multicast_3d"));
 }
 
-inline void tensor_multicast_4d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks, int x, int y, int z, int w,
-    EMULATOR_SITE)
+inline void tensor_multicast_4d(void* shared, const TensorMap* map, unsigned long long* barrier, unsigned short blocks,
+    int x, int y, int z, int w, EMULATOR_SITE)
 {
     int at[] = {x, y, z, w};
     EMULATOR_CALL(tensor_load, shared, map, barrier, at, 4, blocks, EMULATOR_HERE("tensor_multicast_4d"));
@@ -83,7 +83,10 @@ inline void tensor_multicast_4d(void* shared, const TensorMap* map, unsigned lon
 
 // ---- clusters ----
 
-inline void cluster_sync(EMULATOR_SITE) { emulator_services.hopper->cluster_sync(emulator_services.worker, EMULATOR_HERE("cluster_sync")); }
+inline void cluster_sync(EMULATOR_SITE)
+{
+    emulator_services.hopper->cluster_sync(emulator_services.worker, EMULATOR_HERE("cluster_sync"));
+}
 
 // ---- registers ----
 

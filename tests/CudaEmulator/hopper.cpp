@@ -61,8 +61,8 @@ struct Waiting
 } // namespace
 
 const HopperServices hopper_services{HopperCalls::barrier_init, HopperCalls::barrier_fence, HopperCalls::barrier_arrive,
-    HopperCalls::barrier_wait, HopperCalls::tensor_load, HopperCalls::cluster_sync, HopperCalls::product_fence, HopperCalls::product,
-    HopperCalls::product_commit, HopperCalls::product_wait};
+    HopperCalls::barrier_wait, HopperCalls::tensor_load, HopperCalls::cluster_sync, HopperCalls::product_fence,
+    HopperCalls::product, HopperCalls::product_commit, HopperCalls::product_wait};
 
 // ---- barriers ----
 

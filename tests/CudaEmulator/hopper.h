@@ -83,8 +83,8 @@ struct HopperCalls
     static void barrier_fence(void* worker);
     static void barrier_arrive(void* worker, void* barrier, int rank, unsigned int bytes, Site site);
     static void barrier_wait(void* worker, void* barrier, unsigned int parity, Site site);
-    static void tensor_load(
-        void* worker, void* shared, const void* map, void* barrier, const int* at, int dimensions, unsigned int blocks, Site site);
+    static void tensor_load(void* worker, void* shared, const void* map, void* barrier, const int* at, int dimensions,
+        unsigned int blocks, Site site);
     static void cluster_sync(void* worker, Site site);
     static void product_fence(void* worker);
     static void product(void* worker, const WarpgroupProduct& product, Site site);

@@ -100,7 +100,8 @@ size_t skip_parentheses(const std::string& s, size_t i)
 
 const std::string suffix = "_kernel"; // a kernel may share its name with a template
 
-// Takes the marks of kernels out of preprocessed text, renames them, and returns their table: lines of name, blank, bounds and cluster.
+// Takes the marks of kernels out of preprocessed text, renames them, and returns their table: lines of name, blank, bounds
+// and cluster.
 std::string find_kernels(std::string& s)
 {
     const std::string mark = "__mdm_global__", bounds_mark = "__mdm_launch_bounds__", cluster_mark = "__mdm_cluster_dims__";

@@ -3,8 +3,8 @@ using Mdm.Kernels.Cuda.Products;
 
 namespace Mdm.CudaEmulator.Tests;
 
-/// <summary>Kernels that use barriers, tensor copies or warpgroup products wrongly: the emulator must tell what is wrong, and must
-/// not complain of the same kernel without the fault.</summary>
+/// <summary>Kernels that use barriers, tensor copies or warpgroup products wrongly: the emulator must tell what is wrong, and
+/// must not complain of the same kernel without the fault.</summary>
 [Category(EmulatorSetUp.Emulator)]
 public sealed unsafe class HopperFaultTests
 {
@@ -53,6 +53,38 @@ public sealed unsafe class HopperFaultTests
                 wgmma_wait<0>(d);
             y[threadIdx.x] = d[0];
         }
+
+        // Block 0 of two copies 8 x 64 elements to both.
+        extern "C" __global__ void __cluster_dims__(2, 1, 1) pair(const __grid_constant__ TensorMap map, float* y, int fault)
+        {
+            SHARED(u64, barrier);
+            DYNAMIC_SHARED(u8, memory);
+            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            if (threadIdx.x == 0)
+            {
+                mbarrier_init(&barrier, 1);
+                mbarrier_init_fence();
+            }
+            cluster_sync();
+            if (threadIdx.x == 0)
+            {
+                if (!FAULT(1) || blockIdx.x == 0)
+                    mbarrier_expect(&barrier, 1024);
+                if (blockIdx.x == 0)
+                    tensor_multicast_2d(tile, &map, &barrier, FAULT(2) ? 1 : 3, 0, 0);
+            }
+            mbarrier_wait(&barrier, 0);
+            y[blockIdx.x] = to_float(*(bf16*)tile);
+            if (!FAULT(3) || blockIdx.x == 0)
+                cluster_sync();
+        }
+
+        extern "C" __global__ void alone(const __grid_constant__ TensorMap map, float* y, int fault)
+        {
+            SHARED(u64, barrier);
+            mbarrier_init(&barrier, 1);
+            mbarrier_arrive_at(&barrier, 1);
+        }
         """;
 
     [TestCase(0, 0, "")]
@@ -68,21 +100,36 @@ public sealed unsafe class HopperFaultTests
     [TestCase(10, Wrong, "thread 77 of the warpgroup issued other products")]
     [TestCase(11, Illegal, "begin at a multiple of 1,024 bytes")]
     [TestCase(12, Wrong, "without having waited for this product")]
-    public void Fault(int fault, int code, string words)
+    public void Fault(int fault, int code, string words) =>
+        Run("k", new(1), new(128), fault, code, words, [.. Enumerable.Repeat(16f, 128)]);
+
+    [TestCase("pair", 0, 0, "")]
+    [TestCase("pair", 1, Wrong, "nobody can go on")]
+    [TestCase("pair", 2, Wrong, "nobody can go on")]
+    [TestCase("pair", 3, Wrong, "nobody can go on")]
+    [TestCase("alone", 0, Illegal, "there is no block 1 in the cluster")]
+    public void FaultOfACluster(string kernel, int fault, int code, string words) =>
+        Run(kernel, new(2), new(1), fault, code, words, [1f, 1f]);
+
+    [Test]
+    public void AGridThatClustersDoNotDivideIsRefused() => Run("pair", new(3), new(1), 0, 1, "in clusters of 2 blocks", []);
+
+    private static void Run(string kernel, Dim3 grid, Dim3 block, int fault, int code, string words, float[] expected)
     {
         using var planted = new Planted(Source);
         var numbers = new ushort[16 * 64];
         Array.Fill(numbers, (ushort)0x3f80); // 1
         nint matrix = Planted.Allocate(2 * numbers.Length), y = Planted.Allocate(4 * 128);
         fixed (ushort* source = numbers)
-            Planted.Driver.Check(Planted.Driver.MemcpyHostToDevice(matrix, source, (nuint)(2 * numbers.Length), planted.Stream), "copy");
+            Planted.Driver.Check(
+                Planted.Driver.MemcpyHostToDevice(matrix, source, (nuint)(2 * numbers.Length), planted.Stream), "cuMemcpyHtoDAsync");
         TensorMap map = new TensorMaps(Planted.Driver)[TensorBoxes.Matrix(matrix, 64, 16, 64, 64, 8)];
-        int got = planted.Launch("k", 1, 128, 4096, Arg.By(in map), (long)y, fault);
+        int got = planted.Launch(kernel, grid, block, 4096, Arg.By(in map), (long)y, fault);
         Assert.That(got, Is.EqualTo(code), Planted.Message);
         if (code != 0)
             Assert.That(Planted.Message, Does.Contain(words));
         else
-            Assert.That(planted.Download(y, 128), Is.All.EqualTo(16.0f));
+            Assert.That(planted.Download(y, expected.Length), Is.EqualTo(expected));
         Planted.ForgetError();
         _ = Planted.Driver.MemFree(matrix);
         _ = Planted.Driver.MemFree(y);

@@ -7,6 +7,7 @@ namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>The matrix core of Hopper on an emulated GPU of capability 9.0, against float64 loops. Inputs are bfloat16 numbers
 /// that the loops see as they are.</summary>
+[NonParallelizable] // the capability is that of all devices opened meanwhile
 public sealed class HopperTests
 {
     private const double RoundedResult = 4e-3, FloatResult = 1e-5;
@@ -56,8 +57,8 @@ public sealed class HopperTests
             foreach (int splits in (int[])[1, 3])
             {
                 HopperPlan.Forced = (tile, cluster, splits);
-                CheckProduct(MatMulShape.Contiguous(m, n, k, transposeA, transposeB), tile == 128, bias: true, residual: tile != 128,
-                    accumulate: splits == 3);
+                MatMulShape shape = MatMulShape.Contiguous(m, n, k, transposeA, transposeB);
+                CheckProduct(shape, tile == 128, bias: true, residual: tile != 128, accumulate: splits == 3);
             }
         }
     }
@@ -118,8 +119,8 @@ public sealed class HopperTests
             Check(toDx, splits == 3 ? [.. dx.Zip(before, (a, b) => a + b)] : dx, "data");
 
             (Ptr toDw, before) = Numbers(dw.Length, DType.Float32);
-            Assert.That(kernels.HopperConvolveWeight(shape, x, dy,
-                ProductOutput.Of(DType.BFloat16, 9 * inputs, 9 * inputs, new Target(toDw, splits == 3), default, default)), "weight");
+            var slope = ProductOutput.Of(DType.BFloat16, 9 * inputs, 9 * inputs, new Target(toDw, splits == 3), default, default);
+            Assert.That(kernels.HopperConvolveWeight(shape, x, dy, slope), "weight");
             Check(toDw, splits == 3 ? [.. dw.Zip(before, (a, b) => a + b)] : dw, "weight");
             Free(toY, y.Length);
             Free(toDx, dx.Length);
@@ -196,7 +197,8 @@ public sealed class HopperTests
         }
     }
 
-    private void CheckProduct(MatMulShape s, bool floatResult, bool bias, bool residual, bool accumulate, bool z = false, bool gate = false)
+    private void CheckProduct(
+        MatMulShape s, bool floatResult, bool bias, bool residual, bool accumulate, bool z = false, bool gate = false)
     {
         DType type = floatResult ? DType.Float32 : DType.BFloat16;
         (Ptr a, float[] av) = Numbers((s.TransposeA ? s.K : s.M) * (long)s.LdA, DType.BFloat16);
@@ -212,7 +214,11 @@ public sealed class HopperTests
             {
                 double sum = bias ? tv[n] : 0;
                 for (int k = 0; k < s.K; k++)
-                    sum += (double)av[s.TransposeA ? k * s.LdA + m : m * s.LdA + k] * bv[s.TransposeB ? n * s.LdB + k : k * s.LdB + n];
+                {
+                    double x = av[s.TransposeA ? (k * s.LdA) + m : (m * s.LdA) + k];
+                    sum += x * bv[s.TransposeB ? (n * s.LdB) + k : (k * s.LdB) + n];
+                }
+
                 int at = m * s.LdC + n;
                 if (z)
                     (inner[at], sum) = (sum, sum * Phi(sum));
