@@ -159,8 +159,8 @@ struct StagedSums
 
     // All threads, after a barrier. m0, n0: the tile's first row and column; m, n: sizes of the product.
     template <typename T>
-    __device__ static __forceinline__ void store(const float* sums, const Output& o, const RowMap& map, int m0, int n0, int m, int n,
-        int part)
+    __device__ static __forceinline__ void store(
+        const float* sums, const Output& o, const RowMap& map, int m0, int n0, int m, int n, int part)
     {
         const int width = chunk_elements<T>, row_chunks = BlockN / width;
         static_assert(Threads % row_chunks == 0, "a thread has one column of chunks");

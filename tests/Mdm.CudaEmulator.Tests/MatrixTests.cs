@@ -113,7 +113,8 @@ public sealed class MatrixTests
         using Operand a = Operand.Random(device, type, 1, Math.Max(1, (transposeA ? k : m) * ldA), skipA);
         using Operand b = Operand.Random(device, type, 2, Math.Max(1, (transposeB ? n : k) * ldB));
         using Operand c = Operand.Random(device, written, 3, m * ldC, skipC);
-        using Operand bias = Operand.Random(device, DType.Float32, 4, n), residual = Operand.Random(device, written, 5, m * ldC, skipC);
+        using Operand bias = Operand.Random(device, DType.Float32, 4, n);
+        using Operand residual = Operand.Random(device, written, 5, m * ldC, skipC);
         double[] expected = [.. c.Values];
         for (int at = 0; at < expected.Length; at++)
         {
@@ -142,7 +143,8 @@ public sealed class MatrixTests
         DType type = tile.Math == ProductMath.Bf16 ? DType.BFloat16 : DType.Float32;
         device.AllowTf32 = tile.Math == ProductMath.Tf32;
         ProductPlan.Forced = new ProductPlan(tile, parts);
-        using Operand a = Operand.Random(device, type, 1, m * k), b = Operand.Random(device, type, 2, n * k), bias = Operand.Random(device, DType.Float32, 3, n);
+        using Operand a = Operand.Random(device, type, 1, m * k), b = Operand.Random(device, type, 2, n * k);
+        using Operand bias = Operand.Random(device, DType.Float32, 3, n);
         using Operand z = Operand.Random(device, type, 4, m * ldC), c = Operand.Random(device, type, 5, m * ldC);
         double[] expectedZ = [.. z.Values], expectedGelu = [.. c.Values], expectedGradient = [.. c.Values];
         for (int i = 0; i < m; i++)

@@ -81,9 +81,11 @@ internal sealed partial class CudaKernels
             for (int parity = 0; parity < 4; parity++)
             {
                 (int a, int b) = (parity / 2, parity % 2);
-                ConvTaps taps = Taps(shape.Batch, (shape.Height + 1 - a) / 2, (shape.Width + 1 - b) / 2, 1 + a, 1 + b, outputs, 0, 0);
+                (int height, int width) = ((shape.Height + 1 - a) / 2, (shape.Width + 1 - b) / 2);
+                ConvTaps taps = Taps(shape.Batch, height, width, 1 + a, 1 + b, outputs, 0, 0);
                 (taps.OutY, taps.OutX) = (a, b);
-                (taps.Weight, taps.WeightRow, taps.WeightColumn) = ((3 * (1 + a) + 1 + b) * (long)inputs, -6 * inputs, -2 * inputs);
+                taps.Weight = (3 * (1 + a) + 1 + b) * (long)inputs;
+                (taps.WeightRow, taps.WeightColumn) = (-6 * inputs, -2 * inputs);
                 arguments.Taps[parity] = taps;
             }
 
@@ -144,7 +146,8 @@ internal sealed partial class CudaKernels
         arguments.Output = sums;
         Run(tile, "conv_weight_doubled", 4, arguments);
         Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs, 256), 256, 0,
-            partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat, output.Accumulate);
+            partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat,
+            output.Accumulate);
     }
 
     /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the
@@ -168,7 +171,11 @@ internal sealed partial class CudaKernels
         long n = 16L * shape.OutChannels * shape.InChannels;
         Scratch sums = device.Borrow(n * w.Type.Size());
         if (n > 0)
-            Launch("conv_weights.cu", kernel, w.Type, Blocks(n, 256), 256, 0, w, sums.As(w.Type), shape.OutChannels, shape.InChannels);
+        {
+            Launch("conv_weights.cu", kernel, w.Type, Blocks(n, 256), 256, 0, w, sums.As(w.Type), shape.OutChannels,
+                shape.InChannels);
+        }
+
         return sums;
     }
 
@@ -202,7 +209,8 @@ internal sealed partial class CudaKernels
         for (int i = 0; i < products; i++)
             (m, k) = (Math.Max(m, arguments.Taps[i].M), Math.Max(k, arguments.Taps[i].K));
         int chunk = 16 / type.Size();
-        bool aligned = ((arguments.A | arguments.B) & 15) == 0 && arguments.Image.Channels % chunk == 0 && otherChannels % chunk == 0;
+        bool aligned = ((arguments.A | arguments.B) & 15) == 0 && arguments.Image.Channels % chunk == 0
+            && otherChannels % chunk == 0;
         ProductPlan plan = ProductPlan.Choose(
             MathOf(type), aligned, m, arguments.N, k, products, divisible, device.Properties);
         for (int i = 0; i < products; i++)

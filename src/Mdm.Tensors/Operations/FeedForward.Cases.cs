@@ -26,10 +26,11 @@ internal static class FeedForwardCases
             t => Op.FeedForward(t[0], t[1], null, t[2], null),
             t => Reference(t[0], t[1], null, t[2], null, null, 6, 24, 6));
 
-        yield return OperationCase.Refused("FeedForward", "first weight of another width", [image, Matrix("w", new(24, 5)), narrow],
+        CaseInput otherWide = Matrix("w", new(24, 5)), otherNarrow = Matrix("v", new(6, 23));
+        yield return OperationCase.Refused("FeedForward", "first weight of another width", [image, otherWide, narrow],
             t => Op.FeedForward(t[0], t[1], null, t[2], null),
             "an input of shape [2, 3, 2, 6] does not fit a first weight of shape [24, 5]");
-        yield return OperationCase.Refused("FeedForward", "second weight of another width", [image, wide, Matrix("v", new(6, 23))],
+        yield return OperationCase.Refused("FeedForward", "second weight of another width", [image, wide, otherNarrow],
             t => Op.FeedForward(t[0], t[1], null, t[2], null),
             "a first weight of shape [24, 6] does not fit a second one of shape [6, 23]");
         yield return OperationCase.Refused("FeedForward", "bias of another width", [image, wide, narrow, second],

@@ -26,8 +26,8 @@ public static partial class Op
         IKernels k = x.Kernels;
         k.MatMulGelu(MatMulShape.Contiguous(rows, hidden, inputs, transposeB: true), x.Ptr, w.PtrAs(x.Type), b?.Ptr ?? Ptr.None,
             z?.Ptr ?? Ptr.None, h.Ptr);
-        k.MatMul(MatMulShape.Contiguous(rows, outputs, hidden, transposeB: true), h.Ptr, v.PtrAs(x.Type), new Target(y.Ptr, false),
-            d?.Ptr ?? Ptr.None, residual?.Ptr ?? Ptr.None);
+        k.MatMul(MatMulShape.Contiguous(rows, outputs, hidden, transposeB: true), h.Ptr, v.PtrAs(x.Type),
+            new Target(y.Ptr, false), d?.Ptr ?? Ptr.None, residual?.Ptr ?? Ptr.None);
         return Tape.Record(y, [x, w, b, v, d, residual], saved: [x, w, v, z, h], dy =>
         {
             dy.Pass(residual);

@@ -31,7 +31,8 @@ internal struct ProductOutput
     /// <param name="residual">Optional, as c.</param>
     /// <param name="z">Optional: gets the product before GELU, which is then applied.</param>
     /// <param name="gate">Optional: the product is multiplied with GELU's slope there.</param>
-    public static ProductOutput Of(DType type, int ldC, int n, Target c, Ptr bias, Ptr residual, Ptr z = default, Ptr gate = default)
+    public static ProductOutput Of(
+        DType type, int ldC, int n, Target c, Ptr bias, Ptr residual, Ptr z = default, Ptr gate = default)
     {
         if (c.Ptr.Type != type && c.Ptr.Type != DType.Float32)
             throw new MdmException($"a product of {type} operands is written as {type} or Float32, not as {c.Ptr.Type}");

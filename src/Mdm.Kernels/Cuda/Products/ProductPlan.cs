@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Mdm.Kernels.Cuda.Products;
 
 /// <summary>Which tile computes a product, and in how many parts its K is divided.</summary>
@@ -7,6 +9,7 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
     private const double BlockMicroseconds = 1.5;
     private const double BytesPerMicrosecond = 2e6;
     private const long LargestScratch = 256 << 20;
+    private const int SharedOfSystem = 1024; // bytes of each block
 
     /// <summary>For tests: takes the place of the choice where it fits the product.</summary>
     public static ProductPlan? Forced { get; set; }
@@ -27,15 +30,16 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
             return forced with { Parts = divisible ? forced.Parts : 1 };
         ProductPlan best = default;
         double least = double.PositiveInfinity;
-        foreach (ProductTile tile in ProductTile.All)
+        for (int i = 0; i < ProductTile.All.Count; i++)
         {
+            ProductTile tile = ProductTile.All[i];
             if (tile.Math != math || tile.Aligned != aligned || tile.SharedBytes > device.SharedPerBlock)
                 continue;
             int steps = (k + tile.Step - 1) / tile.Step;
-            // Parts of 1, 2, 3, 4, 6, 8, 12, ... of at least four steps.
-            for (int parts = 1; ; parts += Math.Max(1, 1 << (int)Math.Log2(parts) >> 1))
+            // Parts of at least four steps: every number up to 16, then steps of an eighth.
+            for (int parts = 1; ; parts += Math.Max(1, (1 << BitOperations.Log2((uint)parts)) >> 3))
             {
-                if (parts > 1 && (!divisible || steps / parts < 4 || 4L * products * parts * m * n > LargestScratch))
+                if (parts > 1 && (!divisible || steps / parts < 4 || 4.0 * products * parts * m * n > LargestScratch))
                     break;
                 double time = Time(tile, parts, m, n, steps, products, device);
                 if (time < least)
@@ -51,8 +55,9 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
     {
         long blocks = (long)products * parts * ((m + tile.M - 1) / tile.M) * ((n + tile.N - 1) / tile.N);
         long rounds = (blocks + device.Multiprocessors - 1) / device.Multiprocessors;
-        // One block alone on a multiprocessor made for several does not hide its waiting.
-        double alone = rounds < tile.BlocksPerMultiprocessor ? 0.7 : 1;
+        // One block on a multiprocessor that is made for several does not hide its waiting.
+        int fitting = device.SharedPerMultiprocessor / (tile.SharedBytes + SharedOfSystem);
+        double alone = Math.Min(rounds, fitting) < tile.BlocksPerMultiprocessor ? 0.7 : 1;
         double step = tile.M * tile.N * (double)tile.Step / (Rate(tile.Math) * tile.Efficiency * alone);
         double time = rounds * (step * ((steps + parts - 1) / parts) + BlockMicroseconds);
         return parts == 1 ? time : time + SplitMicroseconds + 8.0 * products * parts * m * n / BytesPerMicrosecond;
