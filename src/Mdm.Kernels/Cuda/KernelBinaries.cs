@@ -25,7 +25,7 @@ internal sealed class KernelBinaries(KernelCompiler compiler, CubinCache cache)
     public KernelModule[] Missing(IEnumerable<KernelModule> modules) =>
         [.. modules.Distinct().Where(module => compiler.CanCompile(module) && !cache.Has(KeyOf(module)))];
 
-    /// <summary>Compiles modules, several at a time.</summary>
+    /// <summary>Compiles modules, several at a time. A dispensable one that has errors is passed over.</summary>
     /// <param name="modules">Which.</param>
     /// <param name="progress">Told how many are done, of how many, and which was the last; one call at a time.</param>
     public void Compile(IReadOnlyCollection<KernelModule> modules, Action<int, int, string>? progress)
@@ -36,7 +36,15 @@ internal sealed class KernelBinaries(KernelCompiler compiler, CubinCache cache)
         {
             Parallel.ForEach(modules, module =>
             {
-                _ = this[module];
+                try
+                {
+                    _ = this[module];
+                }
+                catch (MdmException) when (module.Dispensable)
+                {
+                    // Whoever wants to launch it warns.
+                }
+
                 lock (gate)
                     progress?.Invoke(++done, modules.Count, module.File);
             });

@@ -14,6 +14,9 @@ internal readonly record struct KernelModule(string File, string Defines = "", i
         _ => throw new MdmException($"{file}: no kernels for elements of type {type}, expected Float32 or BFloat16"),
     });
 
+    /// <summary>Whether another module does the same where this one does not compile: the ones for Hopper alone.</summary>
+    public bool Dispensable => MinimumCapability >= 90;
+
     /// <summary>Both compilations of a file.</summary>
     public static KernelModule[] BothTypes(string file) => [Of(file, DType.Float32), Of(file, DType.BFloat16)];
 }
