@@ -27,7 +27,7 @@ public sealed class InterruptionTests
     {
         string[] prompts = [.. Enumerable.Repeat("a circle", 5000)];
         // The warning of the first batch tells that sampling has begun.
-        CliResult result = Cli.Interrupt("left out: dog", ["sample", "--model-file", Tiny.Checkpoint, "--sample-dir", Tiny.Folder(),
+        CliResult result = Cli.Interrupt("vocabulary: dog", ["sample", "--model-file", Tiny.Checkpoint, "--sample-dir", Tiny.Folder(),
             "--batch-size=1", "a circle", "a red dog", .. prompts]);
         Assert.That(result.Code, Is.EqualTo(130), result.Error);
         Assert.That(result.Output, Does.Match(@"^(1 picture|\d+ pictures) of 5002, interrupted"));

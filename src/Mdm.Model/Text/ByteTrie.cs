@@ -39,6 +39,16 @@ internal sealed class ByteTrie
         return Token(state);
     }
 
+    /// <summary>Length of the longest string that a text begins with; 0: none.</summary>
+    public int LongestMatch(ReadOnlySpan<byte> text)
+    {
+        int longest = 0, state = Root;
+        for (int i = 0; i < text.Length && (state = Next(state, text[i])) >= 0; i++)
+            if (Token(state) >= 0)
+                longest = i + 1;
+        return longest;
+    }
+
     /// <summary>The state after one more byte, or -1 where no string continues so.</summary>
     public int Next(int state, byte b) => edges.TryGetValue((state, b), out int next) ? next : -1;
 

@@ -54,19 +54,20 @@ public sealed class CaptionTokenizer(ITokenizer tokenizer, ReaderConfig config)
         else if (IsUnknown(prompt))
             warning = $"no part of the prompt '{Start(prompt)}' is in the vocabulary: the picture can show anything";
         else if (warning == null && UnknownWords(text) is { Length: > 0 } unknown)
-            warning = $"not in the vocabulary and left out: {string.Join(", ", unknown.Select(Start))}";
+            warning = $"not in the vocabulary: {string.Join(", ", unknown.Select(Start))}";
         return Cut(tokens, config);
     }
 
     /// <summary>True if a prompt means no more than an empty one.</summary>
-    public bool IsUnknown(string prompt) => Encode(tokenizer, config, prompt, trailingSpace: false).AsSpan()
-        .SequenceEqual(Encode(tokenizer, config, "", trailingSpace: false));
+    public bool IsUnknown(string prompt) => !Means(config.PrepadCaptionWithSpace ? " " + prompt : prompt);
 
     /// <summary>The beginning of a prompt, for messages.</summary>
     public static string Start(string prompt) => First(prompt, 40);
 
     private string[] UnknownWords(string text) => text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
-        .Where(word => tokenizer.Encode(" " + word).Length == 0 && tokenizer.Encode(word).Length == 0).Distinct().ToArray();
+        .Where(word => !Means(" " + word) && !Means(word)).Distinct().ToArray();
+
+    private bool Means(string text) => tokenizer.Encode(text).Any(tokenizer.HasMeaning);
 
     private static int[] Encode(ITokenizer tokenizer, ReaderConfig config, string text, bool trailingSpace)
     {

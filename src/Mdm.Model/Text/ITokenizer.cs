@@ -12,6 +12,10 @@ public interface ITokenizer
     /// <summary>The token that ends a caption.</summary>
     int EndId { get; }
 
-    /// <summary>The tokens of a text as it stands; nothing is added. Text that no token matches is left out.</summary>
+    /// <summary>The tokens of a text as it stands, without an end token. Text that no token matches is left out, or is the
+    /// token for unknown text where the vocabulary has one.</summary>
     int[] Encode(string text);
+
+    /// <summary>Whether a token says anything: spaces and the token for unknown text do not.</summary>
+    bool HasMeaning(int token);
 }

@@ -15,6 +15,7 @@ public sealed class VocabTokenizer : ITokenizer
     private const byte Space = (byte)' ';
     private readonly ByteTrie trie = new();
     private readonly List<double> costs = [];
+    private readonly List<bool> isSpace = [];
 
     private VocabTokenizer(string path, bool useScores)
     {
@@ -89,6 +90,8 @@ public sealed class VocabTokenizer : ITokenizer
         return [.. tokens];
     }
 
+    public bool HasMeaning(int token) => !isSpace[token] && token != PadId && token != EndId;
+
     private static byte[] Read(string path)
     {
         try
@@ -109,7 +112,9 @@ public sealed class VocabTokenizer : ITokenizer
             || !double.IsFinite(score))
             throw new MdmException($"{path}, line {costs.Count + 1}: found '{Shown(line)}', expected a token, a tab and a "
                 + "log-probability");
-        trie.Add(TokenBytes(line[..tab]), costs.Count);
+        byte[] token = TokenBytes(line[..tab]);
+        trie.Add(token, costs.Count);
+        isSpace.Add(!token.AsSpan().ContainsAnyExcept(Space));
         costs.Add(useScores ? -score : 1);
     }
 

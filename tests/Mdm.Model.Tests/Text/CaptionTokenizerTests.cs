@@ -115,6 +115,8 @@ public class CaptionTokenizerTests
 
         public int EndId => 1;
 
+        public bool HasMeaning(int token) => token != ' ';
+
         public int[] Encode(string text) => text.Where(char.IsAscii).Select(c => (int)c).ToArray();
     }
 }
