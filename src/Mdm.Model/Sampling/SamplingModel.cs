@@ -50,7 +50,7 @@ public sealed class SamplingModel : IDisposable
         if (!File.Exists(checkpoint))
             throw new MdmException($"{checkpoint}: there is no such file, expected a checkpoint (.pth or .safetensors)");
         string folder = Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
-        ITextModel? text = TextModels.Load(folder, device);
+        ITextModel? text = TextModels.Load(folder, device, config);
         DenoisingNetwork? network = null;
         try
         {

@@ -1,6 +1,9 @@
 using System.Text.Json;
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
+using Mdm.Model.Text.Hub;
+using Mdm.Model.Text.T5;
+using Mdm.Tensors;
 
 namespace Mdm.Model.Text;
 
@@ -28,14 +31,16 @@ public static class TextModels
 
     /// <summary>The text model of a configuration; null if there is none, because the network knows no text (text_model is
     /// <c>none</c> or empty) or because its features were computed beforehand.</summary>
+    /// <param name="config">Says which.</param>
+    /// <param name="device">Where it computes.</param>
+    /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
     /// <exception cref="MdmException">It is not one of those that exist, or its files cannot be read.</exception>
-    public static ITextModel? Create(ProgramConfig config, IDevice device) => config.TextModel switch
+    public static ITextModel? Create(ProgramConfig config, IDevice device, Action<double>? progress = null) => config.TextModel switch
     {
         _ when config.UsePrecomputedTextEmbeddings => null,
         "" or NoModel => null,
         ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim, config.TextContext),
-        _ => throw new MdmException($"text_model is '{config.TextModel}', which this version cannot run yet; "
-            + $"expected '{ProgramConfig.WordsTextModel}' or '{NoModel}'"),
+        _ => new T5TextModel(device, config.TextModel, config.VocabFile, Devices.ComputeType(device, config.Fp16), progress),
     };
 
     /// <summary>Width of the features that a configuration's text model makes, without loading it; 0: no text.</summary>
@@ -48,6 +53,8 @@ public static class TextModels
             return config.TextDim;
         if (config.LanguageModelDim is { } width)
             return width;
+        if (T5Location.Find(config.TextModel, HubCache.Default) is { } folder && File.Exists(Path.Combine(folder, "config.json")))
+            return T5Config.Read(Path.Combine(folder, "config.json")).Width;
         string size = config.TextModel[(config.TextModel.LastIndexOf('-') + 1)..];
         return s_t5Widths.TryGetValue(size, out int known)
             ? known
@@ -63,25 +70,42 @@ public static class TextModels
     /// <summary>The text model that was saved beside a checkpoint, or null if none was.</summary>
     /// <param name="folder">The checkpoint's folder.</param>
     /// <param name="device">Where it computes.</param>
+    /// <param name="config">The configuration: what a T5 model computes in, and where it is (text_model) if it is no longer
+    /// where it was in training.</param>
+    /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
     /// <exception cref="MdmException">Its files are damaged or of another kind.</exception>
-    public static ITextModel? Load(string folder, IDevice device)
+    public static ITextModel? Load(string folder, IDevice device, ProgramConfig? config = null, Action<double>? progress = null)
     {
         string path = Path.Combine(folder, WordTableTextModel.DescriptionFile);
         if (!File.Exists(path))
             return null;
-        WordTableTextModel.Description? found = Read(path);
-        if (found?.Kind != WordTableTextModel.Kind || found.Vocabulary is not { Length: > 0 })
-            throw new MdmException($"{path}: found a text model of kind '{found?.Kind}', expected '{WordTableTextModel.Kind}'");
+        string kind = Read<Kinds>(path)?.Kind ?? "";
         // Only a name in the same folder: a description from elsewhere must not make us read other files.
-        string vocabulary = Path.Combine(folder, Path.GetFileName(found.Vocabulary));
-        return new WordTableTextModel(device, vocabulary, found.Seed, found.Width, found.Context);
+        string Beside(string name) => Path.Combine(folder, Path.GetFileName(name));
+        switch (kind)
+        {
+            case WordTableTextModel.Kind when Read<WordTableTextModel.Description>(path) is { Vocabulary.Length: > 0 } words:
+                return new WordTableTextModel(device, Beside(words.Vocabulary), words.Seed, words.Width, words.Context);
+            case T5TextModel.Kind when Read<T5TextModel.Description>(path) is { Model.Length: > 0 } t5:
+                bool elsewhere = T5Location.Find(t5.Model, HubCache.Default) == null
+                    && config is { TextModel: not ("" or NoModel or ProgramConfig.WordsTextModel) };
+                string model = elsewhere ? config!.TextModel : t5.Model;
+                return new T5TextModel(device, model, t5.Vocabulary == null ? "" : Beside(t5.Vocabulary),
+                    Devices.ComputeType(device, config?.Fp16 ?? false), progress);
+            default:
+                throw new MdmException($"{path}: found a text model of kind '{kind}', expected '{WordTableTextModel.Kind}' or "
+                    + $"'{T5TextModel.Kind}'");
+        }
     }
 
-    private static WordTableTextModel.Description? Read(string path)
+    private sealed record Kinds(string? Kind);
+
+    private static T? Read<T>(string path)
+        where T : class
     {
         try
         {
-            return JsonSerializer.Deserialize<WordTableTextModel.Description>(File.ReadAllText(path), Json);
+            return JsonSerializer.Deserialize<T>(File.ReadAllText(path), Json);
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {

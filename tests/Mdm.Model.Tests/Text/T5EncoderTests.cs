@@ -40,6 +40,34 @@ public sealed class T5EncoderTests
         Assert.That(largest, Is.LessThan(5e-5));
     }
 
+    [TestCase(DType.Float32, 1, ".safetensors")]
+    [TestCase(DType.Float32, 4, ".safetensors")]
+    [TestCase(DType.BFloat16, 2, ".safetensors")]
+    [TestCase(DType.Float16, 1, ".safetensors")]
+    [TestCase(DType.Float32, 1, ".bin")]
+    [TestCase(DType.Float16, 3, ".bin")]
+    public void Weights_are_read_however_they_are_stored(DType type, int shards, string ending)
+    {
+        using var folder = new TemporaryFolder();
+        var model = new T5Folder { Type = type, Decoder = true };
+        if (shards == 1)
+            model.Write(folder.Path, ending == ".bin" ? "pytorch_model.bin" : "model.safetensors");
+        else
+            model.WriteShards(folder.Path, shards, ending);
+        var told = new List<double>();
+        var encoder = new T5Encoder(T5Config.Read(folder["config.json"]), GoldenModel.Device, DType.Float32);
+        using (T5Weights weights = T5Weights.Open(folder.Path))
+            weights.CopyTo(encoder, told.Add);
+        using Scope scope = Scope.Enter();
+        int[] ids = [4, 9, 30, 7, 1];
+        float[] found = encoder.Encode(Tensor.From(GoldenModel.Device, ids, new Shape(1, 5)), null).ToArray();
+        double[] expected = T5Reference.Encode(model, ids, [true, true, true, true, true]);
+        Assert.That(expected.Select((value, i) => Math.Abs(value - found[i])).Max(), Is.LessThan(1e-5));
+        Assert.That(told, Is.Ordered.And.Count.GreaterThan(10));
+        Assert.That(told[^1], Is.EqualTo(1));
+        encoder.Dispose();
+    }
+
     private static T5Encoder Load(string folder)
     {
         var encoder = new T5Encoder(T5Config.Read(Path.Combine(folder, "config.json")), GoldenModel.Device, DType.Float32);

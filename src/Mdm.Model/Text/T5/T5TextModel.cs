@@ -1,0 +1,114 @@
+using System.Text.Json;
+using Mdm.Kernels;
+using Mdm.Model.Networks;
+using Mdm.Model.Text.Hub;
+using Mdm.Tensors;
+using Mdm.Tensors.Formats;
+using Mdm.Tensors.Operations;
+
+namespace Mdm.Model.Text.T5;
+
+/// <summary>A T5 encoder as a text model: features of captions, times their mask. Features of captions that come again, the
+/// empty one above all, are kept.</summary>
+public sealed class T5TextModel : ITextModel
+{
+    /// <summary>Value of <see cref="Description.Kind"/>.</summary>
+    public const string Kind = "t5";
+
+    private readonly string _model;
+    private readonly T5Encoder _encoder;
+    private readonly string _tokenizerPath;
+    private readonly FeatureCache _known;
+
+    /// <param name="device">Where it computes.</param>
+    /// <param name="model">A folder or the name of a repository (<see cref="T5Location"/>).</param>
+    /// <param name="vocabulary">A tokenizer's file; empty or not there: the one in the model's folder.</param>
+    /// <param name="computeType">Float32, or bfloat16 where the device computes in it.</param>
+    /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
+    /// <param name="cache">Where repositories were downloaded to; null: where the environment says.</param>
+    /// <exception cref="MdmException">The model or its tokenizer is missing, damaged, or of another kind.</exception>
+    public T5TextModel(IDevice device, string model, string vocabulary, DType computeType = DType.Float32,
+        Action<double>? progress = null, HubCache? cache = null)
+    {
+        string folder = T5Location.Require(model, cache ?? HubCache.Default);
+        T5Config config = T5Config.Read(Path.Combine(folder, "config.json"));
+        // The small files first: what is wrong with them should not come to light after minutes of loading.
+        (Tokenizer, _tokenizerPath) = T5Tokenizers.Open(folder, vocabulary, config.VocabSize);
+        using T5Weights weights = T5Weights.Open(folder);
+        (_model, _known) = (model, new FeatureCache(config.Width));
+        _encoder = new T5Encoder(config, device, computeType);
+        try
+        {
+            weights.CopyTo(_encoder, progress);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public string Name => $"{_model} ({_encoder.Config.Layers} layers, width {Width}, {_encoder.Store.ComputeType}, tokenizer "
+        + $"{Path.GetFileName(_tokenizerPath)})";
+
+    public int Width => _encoder.Config.Width;
+
+    public ITokenizer Tokenizer { get; }
+
+    /// <summary>How many captions went through the encoder so far; the others were known.</summary>
+    public long Encoded { get; private set; }
+
+    public TextFeatures Encode(IReadOnlyList<int[]> captions, int paddedLength = 0) => Tape.Paused(() =>
+    {
+        IDevice device = _encoder.Store.Device;
+        PaddedTokens tokens = PaddedTokens.From(captions, Tokenizer.PadId, paddedLength);
+        var shape = new Shape(captions.Count, tokens.Length, Width);
+        Tensor features = Tensor.Zeros(device, shape);
+        using Scope scope = Scope.Enter();
+        Dictionary<int[], Tensor> all = _known.Take(captions, EncodeNew);
+        for (int i = 0; i < captions.Count; i++)
+        {
+            Ptr place = features.Ptr + (long)i * tokens.Length * Width;
+            device.Kernels.CopyRows(captions[i].Length, Width, new Rows(all[captions[i]].Ptr, Width),
+                new RowsTarget(place, Width, false));
+        }
+
+        return new TextFeatures(features, scope.Return(tokens.MaskOn(device)));
+    });
+
+    public void Save(string folder)
+    {
+        // A vocabulary is copied, as it belongs to the run; the model's own tokenizer is found with the model.
+        bool own = Path.GetExtension(_tokenizerPath) == ".vocab";
+        if (own && Path.GetFullPath(_tokenizerPath) != Path.GetFullPath(Path.Combine(folder, WordTableTextModel.VocabularyFile)))
+        {
+            byte[] bytes = File.ReadAllBytes(_tokenizerPath);
+            AtomicFile.Write(Path.Combine(folder, WordTableTextModel.VocabularyFile), stream => stream.Write(bytes));
+        }
+
+        var description = new Description(Kind, _model, own ? WordTableTextModel.VocabularyFile : null);
+        string json = JsonSerializer.Serialize(description, TextModels.Json);
+        AtomicFile.WriteText(Path.Combine(folder, WordTableTextModel.DescriptionFile), json + "\n");
+    }
+
+    public void Dispose()
+    {
+        _known.Dispose();
+        _encoder.Dispose();
+    }
+
+    /// <summary>What <see cref="Save"/> writes beside a checkpoint.</summary>
+    internal sealed record Description(string Kind, string Model, string? Vocabulary);
+
+    /// <summary>Features [captions,N,width], float32, 0 at padding.</summary>
+    private Tensor EncodeNew(IReadOnlyList<int[]> captions)
+    {
+        IDevice device = _encoder.Store.Device;
+        PaddedTokens tokens = PaddedTokens.From(captions, Tokenizer.PadId, 0);
+        Tensor mask = tokens.MaskOn(device);
+        Tensor x = _encoder.Encode(Tensor.From(device, tokens.Ids, new Shape(captions.Count, tokens.Length)), mask);
+        Encoded += captions.Count;
+        Tensor masked = Op.PerSample(mask.Reshape(-1), Op.Cast(x, DType.Float32).Reshape(-1, Width));
+        return masked.Reshape(captions.Count, tokens.Length, Width);
+    }
+}
