@@ -33,7 +33,6 @@ public sealed class T5BadInputTests
         File.WriteAllText(_folder[Config], new T5Folder().Config());
         Require(Open, "has no weights", "model.safetensors", "pytorch_model.bin");
         new T5Folder().Write(_folder.Path);
-        File.Delete(_folder["t5.vocab"]);
         Require(() => new T5TextModel(Devices.Open("cpu"), _folder.Path, _folder["none.vocab"]), "no tokenizer", "none.vocab");
     }
 
@@ -120,8 +119,8 @@ public sealed class T5BadInputTests
 
     private void Open()
     {
-        T5TextModelTests.Vocabulary(_folder["t5.vocab"], 40);
-        new T5TextModel(Devices.Open("cpu"), _folder.Path, "").Dispose();
+        string vocabulary = T5TextModelTests.Vocabulary(_folder["t5.vocab"], 40);
+        new T5TextModel(Devices.Open("cpu"), _folder.Path, vocabulary).Dispose();
     }
 
     private static void Require(Action make, params string[] words)

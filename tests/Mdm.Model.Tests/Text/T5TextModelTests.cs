@@ -109,6 +109,29 @@ public sealed class T5TextModelTests
         Assert.That(moved.Width, Is.EqualTo(24));
     }
 
+    [TestCase("spiece.model", "spiece.model")]
+    [TestCase("tokenizer.json", "tokenizer.json")]
+    [TestCase("both", "spiece.model")]
+    public void The_tokenizer_of_the_folder_is_used_where_no_vocabulary_is_there(string kind, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        new T5Folder { Vocabulary = 832 }.Write(folder["model"]);
+        foreach (string name in kind == "both" ? (string[])["spiece.model", "tokenizer.json"] : [kind])
+            File.Copy(GoldenFiles.Require($"text/sp_t5/{name}"), folder[$"model/{name}"]);
+        Directory.CreateDirectory(folder["run"]);
+        using var text = new T5TextModel(Device, folder["model"], folder["nowhere.vocab"]);
+        Assert.That(text.Name, Does.EndWith($"tokenizer {expected})"));
+        var captions = new CaptionTokenizer(text.Tokenizer, new ReaderConfig());
+        int[] tokens = captions.EncodePrompt("a photo of a cat", out _);
+        Assert.That(tokens[^1], Is.EqualTo(1));
+        Assert.That(captions.Empty, Is.EqualTo(new[] { 1 }));
+        text.Save(folder["run"]);
+        Assert.That(Directory.GetFiles(folder["run"]).Select(Path.GetFileName), Is.EqualTo(new[] { "text_model.json" }));
+        using ITextModel again = TextModels.Load(folder["run"], Device)!;
+        using Scope scope = Scope.Enter();
+        Assert.That(again.Encode([tokens]).Values.ToArray(), Is.EqualTo(text.Encode([tokens]).Values.ToArray()));
+    }
+
     [Test]
     public void Repositories_are_found_in_the_cache()
     {

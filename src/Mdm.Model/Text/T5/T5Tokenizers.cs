@@ -17,14 +17,17 @@ internal static class T5Tokenizers
     public static (ITokenizer Tokenizer, string Path) Open(string folder, string vocabulary, int rows)
     {
         string path = File.Exists(vocabulary) ? vocabulary : FindIn(folder)
-            ?? throw new MdmException($"no tokenizer for the text model: {folder} holds none, and vocab_file "
+            ?? throw new MdmException($"no tokenizer for the text model: {folder} has neither {Tokenizers.SentencePieceFileName} "
+                + $"nor {Tokenizers.JsonFileName}, and vocab_file "
                 + (vocabulary.Length == 0 ? "is not set" : $"'{vocabulary}' is not there"));
-        ITokenizer tokenizer = VocabTokenizer.Load(path);
+        ITokenizer tokenizer = Tokenizers.Open(path);
         return tokenizer.Size <= rows && tokenizer.Size * MostRows >= rows
             ? (tokenizer, path)
             : throw new MdmException($"{path} has {tokenizer.Size} tokens, the encoder in {folder} has {rows}: "
                 + "they belong to different models");
     }
 
-    private static string? FindIn(string folder) => Directory.EnumerateFiles(folder, "*.vocab").Order().FirstOrDefault();
+    private static string? FindIn(string folder) =>
+        ((string[])[Tokenizers.SentencePieceFileName, Tokenizers.JsonFileName])
+        .Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
 }
