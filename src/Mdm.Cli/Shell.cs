@@ -43,6 +43,7 @@ internal static class Shell
         InspectVerb.Verb,
         ProfileVerb.Verb,
         GradcheckVerb.Verb,
+        DoctorVerb.Verb,
         ConvertVerb.Verb,
     ];
 

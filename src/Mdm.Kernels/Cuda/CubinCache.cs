@@ -65,6 +65,40 @@ internal sealed class CubinCache(string folder)
         }
     }
 
+    /// <summary>How many binaries there are, and their bytes.</summary>
+    public (int Files, long Bytes) Size()
+    {
+        try
+        {
+            FileInfo[] files = Directory.Exists(folder) ? new DirectoryInfo(folder).GetFiles("*.cubin") : [];
+            return (files.Length, files.Sum(file => file.Length));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return (0, 0);
+        }
+    }
+
+    /// <summary>Whether a file can be made in the folder; makes the folder.</summary>
+    public bool IsWritable()
+    {
+        string file = Path.Combine(folder, $"{Guid.NewGuid():N}.tmp");
+        try
+        {
+            Directory.CreateDirectory(folder);
+            File.WriteAllBytes(file, []);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+        finally
+        {
+            Remove(file);
+        }
+    }
+
     private static void Remove(string file)
     {
         try

@@ -20,7 +20,11 @@ internal static class NvrtcSearch
         return s_loaderNames.Concat(Folders().SelectMany(FilesIn));
     }
 
-    private static IEnumerable<string> Folders() => ToolkitFolders().Concat(WheelFolders());
+    private static IEnumerable<string> Folders() => LibraryFolders("cuda_nvrtc");
+
+    /// <summary>Folders where a toolkit or Python wheels put NVIDIA's libraries.</summary>
+    /// <param name="wheel">The library's folder in the package <c>nvidia</c>, e.g. <c>cudnn</c>.</param>
+    public static IEnumerable<string> LibraryFolders(string wheel) => ToolkitFolders().Concat(WheelFolders(wheel));
 
     private static IEnumerable<string> ToolkitFolders()
     {
@@ -75,14 +79,14 @@ internal static class NvrtcSearch
         }
     }
 
-    private static IEnumerable<string> WheelFolders()
+    private static IEnumerable<string> WheelFolders(string wheel)
     {
         string lib = OperatingSystem.IsWindows() ? "bin" : "lib";
         foreach (string packages in PythonFolders())
         {
             yield return Path.Combine(packages, "nvidia", "cu13", lib);
             yield return Path.Combine(packages, "nvidia", "cu13", lib, "x86_64");
-            yield return Path.Combine(packages, "nvidia", "cuda_nvrtc", lib);
+            yield return Path.Combine(packages, "nvidia", wheel, lib);
             yield return Path.Combine(packages, "torch", "lib");
         }
     }

@@ -1,0 +1,55 @@
+using Mdm.Kernels.Cuda.Native;
+
+namespace Mdm.Kernels.Libraries;
+
+/// <summary>A library of NVIDIA's that the program can do without.</summary>
+/// <param name="Name">As people call it.</param>
+/// <param name="Path">Where it was loaded from; null if it was not found.</param>
+/// <param name="Version">Null if it was not found or does not tell.</param>
+/// <param name="Missing">What its absence costs and what to install.</param>
+internal sealed unsafe record OptionalLibrary(string Name, string? Path, Version? Version, string Missing)
+{
+    /// <summary>cuBLASLt 11 to 13.</summary>
+    public static OptionalLibrary CublasLt() => Find("cuBLASLt", "cublas",
+        OperatingSystem.IsWindows()
+            ? ["cublasLt64_13.dll", "cublasLt64_12.dll", "cublasLt64_11.dll"]
+            : ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11"],
+        library => Number(library, "cublasLtGetVersion") is var n and > 0
+            ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
+            : null,
+        "own matrix products only, no comparison with the library; pip install nvidia-cublas-cu12");
+
+    /// <summary>cuDNN 9.</summary>
+    public static OptionalLibrary Cudnn() => Find("cuDNN", "cudnn",
+        OperatingSystem.IsWindows() ? ["cudnn64_9.dll"] : ["libcudnn.so.9"],
+        library => Number(library, "cudnnGetVersion") is var n and > 0
+            ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
+            : null,
+        "own convolutions only, no comparison with the library; pip install nvidia-cudnn-cu12");
+
+    /// <summary>NCCL 2.</summary>
+    public static OptionalLibrary Nccl() => Find("NCCL", "nccl",
+        OperatingSystem.IsWindows() ? ["nccl.dll"] : ["libnccl.so.2"],
+        library =>
+        {
+            var version = (delegate* unmanaged<int*, int>)library.FunctionIfThere("ncclGetVersion");
+            int n = 0;
+            return version == null || version(&n) != 0 ? null : new Version(n / 10000, n / 100 % 100, n % 100);
+        },
+        "nothing on one GPU; pip install nvidia-nccl-cu12");
+
+    private static OptionalLibrary Find(string name, string wheel, string[] files, Func<LoadedLibrary, Version?> version,
+        string missing)
+    {
+        IEnumerable<string> places = NvrtcSearch.LibraryFolders(wheel).SelectMany(folder =>
+            files.Select(file => System.IO.Path.Combine(folder, file)).Where(File.Exists));
+        LoadedLibrary? library = LoadedLibrary.First(files.Concat(places));
+        return new OptionalLibrary(name, library?.Name, library == null ? null : version(library), missing);
+    }
+
+    private static long Number(LoadedLibrary library, string function)
+    {
+        var get = (delegate* unmanaged<nuint>)library.FunctionIfThere(function);
+        return get == null ? 0 : (long)get();
+    }
+}
