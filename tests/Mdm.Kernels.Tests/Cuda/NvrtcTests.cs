@@ -1,0 +1,94 @@
+using System.Text.RegularExpressions;
+using Mdm.Kernels.Cuda;
+using Mdm.Kernels.Cuda.Native;
+
+namespace Mdm.Kernels.Tests.Cuda;
+
+/// <summary>The kernels through the real compiler, which needs no GPU: no error, no warning, no register spilled to
+/// memory.</summary>
+public sealed partial class NvrtcTests
+{
+    private static readonly int[] s_capabilities = [80, 90];
+
+    private static Nvrtc Compiler
+    {
+        get
+        {
+            if (CudaLibraries.Nvrtc is not { } nvrtc)
+            {
+                Assert.Ignore(CudaProbe.CompilerProblem()!);
+                throw new InvalidOperationException();
+            }
+
+            return nvrtc;
+        }
+    }
+
+    private static IEnumerable<TestCaseData> Modules => CudaKernels.Modules.Distinct().SelectMany(module => s_capabilities
+        .Select(capability => new TestCaseData(module.File, module.Defines, module.MinimumCapability, capability)
+            .SetArgDisplayNames($"{module.File} {module.Defines} sm_{capability}")));
+
+    [TestCaseSource(nameof(Modules))]
+    [Parallelizable(ParallelScope.Self)]
+    public void EveryModuleCompilesAndSpillsNothing(string file, string defines, int minimum, int capability)
+    {
+        var module = new KernelModule(file, defines, minimum);
+        KernelCompiler compiler = For(KernelSources.Default(), capability);
+        if (!compiler.CanCompile(module))
+            Assert.Ignore($"{file} needs capability {minimum} and NVRTC 12, found {capability} and NVRTC {Compiler.Version}");
+        byte[] binary = compiler.Compile(module, ["--ptxas-options=-v"], out string log);
+        Assert.That(binary, Is.Not.Empty);
+        MatchCollection kernels = Usage().Matches(log);
+        Assert.That(kernels, Is.Not.Empty, log);
+        foreach (Match kernel in kernels)
+        {
+            string spilled = kernel.Groups["spilled"].Value;
+            TestContext.Out.WriteLine($"{compiler.Architecture,-7} {file} {defines} {kernel.Groups["kernel"].Value}: "
+                + $"{kernel.Groups["registers"].Value} registers, {(kernel.Groups["shared"] is { Success: true } s ? s.Value : "0")} "
+                + $"bytes shared, {spilled} bytes spilled");
+            Assert.That(spilled, Is.EqualTo("0"), $"{kernel.Groups["kernel"].Value} spills registers");
+        }
+
+        Assert.That(log, Does.Not.Contain("warning"));
+    }
+
+    [Test]
+    public void AnErrorIsToldWithFileAndLine()
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-kernels-").FullName;
+        try
+        {
+            Directory.CreateDirectory(Path.Combine(folder, "include"));
+            File.WriteAllText(Path.Combine(folder, "include", "wrong.cuh"), "\n\nint f() { return nothing; }\n");
+            File.WriteAllText(Path.Combine(folder, "broken.cu"),
+                "#include \"wrong.cuh\"\nextern \"C\" __global__ void k(float* x)\n{\n    x[0] = missing;\n}\n");
+            KernelCompiler compiler = For(new KernelSources(folder), 80);
+            MdmException error = Assert.Throws<MdmException>(() => compiler.Compile(new KernelModule("broken.cu", "MDM_T=float")))!;
+            Assert.That(error.Message, Does.StartWith($"broken.cu (MDM_T=float): NVRTC {Compiler.Version} finds errors for sm_80:\n"));
+            Assert.That(error.Message, Does.Match(@"broken\.cu\(4\): error: .*""missing"" is undefined"));
+            Assert.That(error.Message, Does.Match(@"wrong\.cuh\(3\): error: .*""nothing"" is undefined"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public void AGpuThatTheCompilerDoesNotKnowGetsPtx()
+    {
+        byte[] ptx = For(KernelSources.Default(), 990).Compile(KernelModule.Of("layernorm.cu", DType.BFloat16));
+        Assert.That(System.Text.Encoding.UTF8.GetString(ptx), Does.Contain(".version").And.Contain(".entry"));
+    }
+
+    [Test]
+    public void AMissingSourceIsNamed() => Assert.That(() => KernelSources.Default()["nosuch.cu"],
+        Throws.TypeOf<MdmException>().With.Message.Contains("nosuch.cu"));
+
+    private static KernelCompiler For(KernelSources sources, int capability) =>
+        new(Compiler, sources, capability, KernelCompiler.HasHopperInstructions(Compiler, capability));
+
+    [GeneratedRegex(@"Compiling entry function '(?<kernel>\w+)'[^\0]*?(?<spilled>\d+) bytes spill stores[^\0]*?"
+        + @"Used (?<registers>\d+) registers(, (?<shared>\d+) bytes smem)?")]
+    private static partial Regex Usage();
+}
