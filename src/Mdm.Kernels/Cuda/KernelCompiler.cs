@@ -46,10 +46,11 @@ internal sealed class KernelCompiler
     public bool CanCompile(KernelModule module) =>
         module.MinimumCapability < Hopper ? module.MinimumCapability <= Capability : ArchitectureSpecific;
 
-    /// <summary>The options for a module.</summary>
+    /// <summary>The options for a module. Line numbers (-lineinfo) are not among them: NVRTC 11.8 crashes with them on the largest
+    /// products.</summary>
     public IReadOnlyList<string> Options(KernelModule module) =>
     [
-        "--gpu-architecture=" + Architecture, "--std=c++17", "-lineinfo",
+        "--gpu-architecture=" + Architecture, "--std=c++17",
         .. module.Defines.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(define => "-D" + define),
     ];
 

@@ -1,4 +1,3 @@
-using System.Runtime.ExceptionServices;
 using System.Text;
 
 namespace Mdm.Kernels.Cuda.Native;
@@ -7,9 +6,6 @@ namespace Mdm.Kernels.Cuda.Native;
 internal sealed unsafe class Nvrtc : ICudaCompiler
 {
     private const int CompilationError = 6;
-
-    /// <summary>The compiler recurses deeply: large kernels overflow the 1.5 MB that a thread of .NET's pool has.</summary>
-    private const int StackBytes = 64 << 20;
 
     private readonly delegate* unmanaged<nint*, byte*, byte*, int, byte**, byte**, int> createProgram;
     private readonly delegate* unmanaged<nint, int, byte**, int> compileProgram;
@@ -50,31 +46,6 @@ internal sealed unsafe class Nvrtc : ICudaCompiler
     public IReadOnlyList<int> Architectures { get; }
 
     public CompilerOutput Compile(SourceText source, IReadOnlyList<SourceText> headers, IReadOnlyList<string> options, bool ptx)
-    {
-        CompilerOutput output = default;
-        ExceptionDispatchInfo? failure = null;
-        var thread = new Thread(() =>
-        {
-            try
-            {
-                output = CompileHere(source, headers, options, ptx);
-            }
-            catch (Exception e)
-            {
-                failure = ExceptionDispatchInfo.Capture(e);
-            }
-        }, StackBytes)
-        {
-            IsBackground = true,
-            Name = $"NVRTC {source.Name}",
-        };
-        thread.Start();
-        thread.Join();
-        failure?.Throw();
-        return output;
-    }
-
-    private CompilerOutput CompileHere(SourceText source, IReadOnlyList<SourceText> headers, IReadOnlyList<string> options, bool ptx)
     {
         using var text = new CStrings([source.Text, source.Name]);
         using var contents = new CStrings(headers.Select(h => h.Text));

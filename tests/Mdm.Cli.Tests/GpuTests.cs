@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using Mdm.Kernels.Cuda;
+using Mdm.Tests;
+
+namespace Mdm.Cli.Tests;
+
+/// <summary>What the program says about GPUs: on this machine, and on machines that the CUDA emulator plays.</summary>
+public sealed class GpuTests
+{
+    private string _emulator = "";
+
+    [Test]
+    public void DoctorListsWhatThereIs()
+    {
+        string output = Cli.Run("doctor").Succeeded().Output;
+        foreach (string what in (string[])
+            ["CPU", "NVIDIA driver", "NVRTC", "kernel cache", "cuBLASLt", "cuDNN", "NCCL", "libturbojpeg", "--device auto"])
+            Assert.That(output, Does.Contain(what));
+    }
+
+    [Test]
+    public void DoctorTellsWhetherADeviceCanBeUsed()
+    {
+        Assert.That(Cli.Run("doctor", "--device", "cpu").Succeeded().Output, Does.Contain("cpu: CPU, "));
+        Cli.Run("doctor", "--device", "cuda:99").Refused("cuda:99: ");
+        Cli.Run("doctor", "--device", "toaster").Refused("'toaster' is not known, expected auto, cpu, cuda or cuda:N");
+        Cli.Run("doctor", "everything").Refused("'everything'");
+    }
+
+    [Test]
+    public void AMachineWithoutAGpuIsToldWhatIsMissing()
+    {
+        string? problem = CudaDevice.WhyNot(0);
+        Assume.That(problem, Is.Not.Null, "this machine has a usable GPU");
+        Cli.Run("gradcheck", "--device", "cuda", "multiply").Refused($"cuda:0: {problem}");
+        Assert.That(problem, Does.Contain("--device cpu"));
+    }
+
+    [Test]
+    public void DoctorShowsTheGpu()
+    {
+        string output = Emulated("MDM_EMULATOR_CAPABILITY=9.0 MDM_EMULATOR_MEMORY=4096", "doctor", "--device=cuda").Succeeded().Output;
+        Assert.That(output, Does.Contain("GPU cuda:0").And.Contain("4 GB, compute capability 9.0").And.Contain("--device auto"));
+    }
+
+    [TestCase("MDM_EMULATOR_DEVICES=0", "cuda", "finds no GPU", "CUDA_ERROR_NO_DEVICE")]
+    [TestCase("MDM_EMULATOR_DEVICES=0 CUDA_VISIBLE_DEVICES=", "cuda", "CUDA_VISIBLE_DEVICES is '', which hides every GPU")]
+    [TestCase("MDM_EMULATOR_DEVICES=2", "cuda:2", "there are 2 GPUs, cuda:0 to cuda:1")]
+    [TestCase("MDM_EMULATOR_DEVICES=1", "cuda:1", "there is 1 GPU, cuda:0")]
+    [TestCase("MDM_EMULATOR_CAPABILITY=7.5", "cuda", "compute capability 7.5, expected 8.0 or later")]
+    [TestCase("MDM_CUDA_EMULATOR=/nosuch.so", "cuda", "'/nosuch.so' is not a shared library")]
+    [TestCase("MDM_KERNELS=/nosuch", "cuda", "MDM_KERNELS: '/nosuch' is no folder")]
+    public void AGpuThatCannotBeUsedIsRefusedWithTheReason(string machine, string device, params string[] words) =>
+        Emulated(machine, "gradcheck", $"--device={device}", "multiply").Refused(words);
+
+    [Test]
+    public void TooLittleMemoryIsTold()
+    {
+        Emulated("MDM_EMULATOR_MEMORY=1", "train", "--config-path", Tiny.Config, "--output-dir", Tiny.Folder(), "--device=cuda")
+            .Refused("cuda:0: asked for", "in use", "free on the GPU; lower the batch size");
+    }
+
+    [Test]
+    public void AnErrorInAKernelIsToldWithFileAndLine()
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-broken-").FullName;
+        try
+        {
+            foreach (string file in Directory.GetFiles(Path.Combine(GoldenFiles.Root, "kernels"), "*.cu"))
+                File.WriteAllText(Path.Combine(folder, Path.GetFileName(file)), "\n\nint broken = missing;\n");
+            CliResult result = Emulated($"MDM_KERNELS={folder} MDM_CACHE_DIR={folder}", "train", "--config-path", Tiny.Config,
+                "--output-dir", Tiny.Folder(), "--device=cuda");
+            Assert.That(result.Code, Is.EqualTo(1));
+            Assert.That(result.Error, Does.Contain("finds errors for sm_80").And.Match(@"\w+\.cu:3").And.Contain("missing"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>Runs a command as a process with settings of the emulator in its environment.</summary>
+    private CliResult Emulated(string settings, params string[] args)
+    {
+        if (_emulator.Length == 0)
+            _emulator = FindEmulator();
+        return Cli.Shell($"exec env MDM_CUDA_EMULATOR={_emulator} {settings} \"$0\" \"$@\"", args);
+    }
+
+    private static string FindEmulator()
+    {
+        if (!OperatingSystem.IsLinux())
+            Assert.Ignore("the CUDA emulator runs on Linux only");
+        try
+        {
+            string script = Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator", "build.sh");
+            using Process build = Process.Start(new ProcessStartInfo(script) { RedirectStandardOutput = true })!;
+            string path = build.StandardOutput.ReadToEnd().Trim();
+            build.WaitForExit();
+            if (build.ExitCode == 0)
+                return path;
+        }
+        catch (System.ComponentModel.Win32Exception e)
+        {
+            Assert.Ignore($"the CUDA emulator cannot be built: {e.Message}");
+        }
+
+        Assert.Ignore("the CUDA emulator cannot be built; it needs g++");
+        return "";
+    }
+}
