@@ -7,7 +7,7 @@ using Mdm.Tensors;
 
 namespace Mdm.CudaEmulator.Tests;
 
-/// <summary>The trainer with all that belongs to it (data, text, dropout, captured steps) on the emulated GPU.</summary>
+/// <summary>The trainer with all that belongs to it (data, text, dropout) on the emulated GPU.</summary>
 public sealed class TrainerTests
 {
     private static IDevice Gpu => Devices.Open("cuda");
@@ -41,7 +41,7 @@ public sealed class TrainerTests
     private static Dictionary<string, float[]> Train(TinyRun run, IDevice device, string output, out float[] losses)
     {
         var seen = new Recorder();
-        ProgramConfig config = run.Config(output, c => c.NumTrainingSteps = 4); // the last two are recorded and replayed
+        ProgramConfig config = run.Config(output, c => c.NumTrainingSteps = 4);
         using var trainer = new Trainer(config, device, new TrainerOptions { Observer = seen });
         trainer.Run();
         losses = [.. seen.Steps.Select(s => (float)s.Loss)];

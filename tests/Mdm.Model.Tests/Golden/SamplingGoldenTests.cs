@@ -33,7 +33,8 @@ public sealed class SamplingGoldenTests
         int draws = settings.GetProperty("draws").GetArrayLength();
         var noise = new RecordedNoise(file, Enumerable.Range(0, draws).Select(i => $"draw.{i:000}"));
         int step = 0;
-        foreach (SamplingState state in new Sampler(network, process).Steps(Request(file, settings), noise))
+        using var sampler = new Sampler(network, process);
+        foreach (SamplingState state in sampler.Steps(Request(file, settings), noise))
         {
             Assert.That((state.Time, state.NextTime), Is.EqualTo((times[step], times[step + 1])));
             for (int k = 0; k < suffixes.Length; k++)
