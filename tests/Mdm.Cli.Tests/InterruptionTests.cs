@@ -55,6 +55,10 @@ public sealed class InterruptionTests
             Assert.That(second.Output, Does.Contain(Path.Combine(folder, name)));
         }
 
+        DateTime drawn = File.GetLastWriteTimeUtc(Path.Combine(folder, "data", "training.tsv"));
+        Cli.Run([.. command, "--seed=2"]).Refused("--seed: found 2, expected 1", "another --output-dir starts afresh");
+        Assert.That(File.GetLastWriteTimeUtc(Path.Combine(folder, "data", "training.tsv")), Is.EqualTo(drawn), "the data");
+
         CliResult third = Cli.Start(command).Succeeded();
         Assert.That(third.Error, Does.Contain("trained for 0.1 minutes already; a larger --minutes trains on").And.Not.Contain("step "));
         Assert.That(third.Output, Is.EqualTo(second.Output), "samples again, trains no more");

@@ -67,6 +67,7 @@ internal static class QuickstartVerb
 
     private static int Run(VerbArguments<Options> given, CancellationToken cancellation)
     {
+        RequireSeed(given.Options);
         ShapesDatasetFiles data = Draw(given.Options, cancellation);
         ProgramConfig config = Configure(given, data);
         ConfigValidator.Validate(config);
@@ -89,6 +90,17 @@ internal static class QuickstartVerb
         Console.WriteLine($"draw more   {Terminal.Command} sample --model-file {result.Checkpoint} \"{ExamplePrompt}\"");
         return samples.Complete ? Shell.Success : Shell.Interrupted;
     }
+
+    // The same command goes on with what is there; drawing the data of another seed in its place would spoil it.
+    private static void RequireSeed(Options options)
+    {
+        string state = Path.Combine(ModelFolder(options), TrainingState.FileName);
+        if (File.Exists(state) && TrainingState.Peek(state).Seed is var seed && seed != (ulong)options.Seed)
+            throw new MdmException($"--seed: found {options.Seed}, expected {seed}, with which {options.OutputDir} was begun; "
+                + "another --output-dir starts afresh");
+    }
+
+    private static string ModelFolder(Options options) => Path.Combine(options.OutputDir, "model");
 
     private static ShapesDatasetFiles Draw(Options options, CancellationToken cancellation)
     {
@@ -125,7 +137,7 @@ internal static class QuickstartVerb
     {
         string[] places =
         [
-            $"--output_dir={Path.Combine(given.Options.OutputDir, "model")}",
+            $"--output_dir={ModelFolder(given.Options)}",
             $"--sample_dir={Path.Combine(given.Options.OutputDir, "samples")}",
             $"--file_list={data.TrainingIndex}",
             $"--vocab_file={data.Vocabulary}",

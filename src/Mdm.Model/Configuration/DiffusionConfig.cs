@@ -62,7 +62,7 @@ public sealed class SamplerConfig
     [Setting("Shifts each nested level's schedule by the level's scale")]
     public bool ScheduleShifted { get; set; }
 
-    [Setting("Power of the scale in that shift", Min = 0)]
+    [Setting("Power of the scale in that shift", Min = 0, Max = 4)]
     public double ScheduleShiftedPower { get; set; } = 1;
 
     /// <summary>What the loss compares, the default filled in.</summary>

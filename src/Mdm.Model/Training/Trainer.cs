@@ -146,14 +146,22 @@ public sealed class Trainer : IDisposable
     private TrainingProgress Start(ulong seed)
     {
         string state = Path.Combine(_config.OutputDir, TrainingState.FileName);
+        var identity = RunIdentity.Of(_config);
         if (_options.Resume && File.Exists(state))
-            return TrainingState.Load(state, _network.Store, _adam);
+        {
+            TrainingProgress progress = TrainingState.Load(state, _network.Store, _adam);
+            progress.Identity.RequireFit(identity, _options.Observer.Warning);
+            if (_config.Seed >= 0 && (ulong)_config.Seed != progress.Seed)
+                _options.Observer.Warning($"seed is {_config.Seed}, {progress.Seed} in the run so far, which keeps its own");
+            return progress with { Identity = identity };
+        }
+
         if (_options.Resume)
             _options.Observer.Warning($"there is no {state} to go on from; training starts at step 0");
         bool ownAverage = PretrainedWeights.Load(_config, _network, _adam.Ema, _options.Observer.Warning);
         if (!ownAverage)
             _adam.ResetEma();
-        return new TrainingProgress(seed, 0, 0, 0, 0, 0, default, TimeSpan.Zero, RunningLoss.None);
+        return new TrainingProgress(seed, 0, 0, 0, 0, 0, default, TimeSpan.Zero, RunningLoss.None, identity);
     }
 
     private DatasetOptions DataOptions() => new()

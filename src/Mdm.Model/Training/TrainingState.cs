@@ -18,9 +18,10 @@ namespace Mdm.Model.Training;
 /// <param name="Data">Position in the data.</param>
 /// <param name="Elapsed">Training time so far.</param>
 /// <param name="Running">Mean and spread of the loss.</param>
+/// <param name="Identity">What it is trained with.</param>
 public sealed record TrainingProgress(
     ulong Seed, long Step, long Skipped, long Noise, long Dropout, long CaptionDrop, ReaderPosition Data, TimeSpan Elapsed,
-    RunningLoss Running);
+    RunningLoss Running, RunIdentity Identity);
 
 /// <summary>
 /// The file <c>training_state.safetensors</c>, from which a run goes on bit for bit: parameters (<c>model.*</c>), their moving
@@ -48,6 +49,14 @@ public static class TrainingState
         tensors.Add(new StoredTensor(AdamState, DType.Float64, [OptimizerState.Length],
             () => MemoryMarshal.AsBytes(adam.ReadState().AsSpan()).ToArray()));
         TensorFile.Save(path, tensors, Describe(progress));
+    }
+
+    /// <summary>Where a run is, without its arrays.</summary>
+    /// <exception cref="MdmException">The file is damaged.</exception>
+    public static TrainingProgress Peek(string path)
+    {
+        using ITensorFile file = TensorFile.Open(path);
+        return Parse(path, file.Metadata);
     }
 
     /// <summary>Replaces all arrays and returns where the run was.</summary>
@@ -116,6 +125,10 @@ public static class TrainingState
         ["exp_avg_loss_var"] = Text(progress.Running.Variance),
         ["best_avg_loss"] = Text(progress.Running.Best),
         ["loss"] = Text(progress.Running.Last),
+        ["text"] = progress.Identity.Text,
+        ["data"] = progress.Identity.Data,
+        ["batch_size"] = Text(progress.Identity.BatchSize),
+        ["accumulations"] = Text(progress.Identity.Accumulations),
     };
 
     private static TrainingProgress Parse(string path, IReadOnlyDictionary<string, string> metadata)
@@ -130,11 +143,16 @@ public static class TrainingState
                 : throw new MdmException($"{path} is damaged: '{key}' is '{text}', expected a number");
         var running = new RunningLoss(
             Get<double>("exp_avg_loss"), Get<double>("exp_avg_loss_var"), Get<double>("best_avg_loss"), Get<double>("loss"));
+        // States of before these were kept go on unasked.
+        RunIdentity identity = metadata.ContainsKey("batch_size")
+            ? new RunIdentity(metadata.GetValueOrDefault("text", ""), metadata.GetValueOrDefault("data", ""),
+                Get<int>("batch_size"), Get<int>("accumulations"))
+            : RunIdentity.Unknown;
         return new TrainingProgress(
             Get<ulong>("seed"), Get<long>("step"), Get<long>("skipped"), Get<long>("noise_position"),
             Get<long>("dropout_position"), Get<long>("caption_drop_position"),
             new ReaderPosition(Get<int>("data_epoch"), Get<long>("data_sample")),
-            TimeSpan.FromTicks(Get<long>("elapsed_ticks")), running);
+            TimeSpan.FromTicks(Get<long>("elapsed_ticks")), running, identity);
     }
 
     private static string Text<T>(T value)

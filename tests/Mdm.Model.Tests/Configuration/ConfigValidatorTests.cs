@@ -107,6 +107,8 @@ public sealed class ConfigValidatorTests
         Assert.That(Fault(c => c.UnetConfig.ResolutionChannels = [64, -1]),
             Is.EqualTo("unet_config.resolution_channels: expected at least 1, found -1"));
         Assert.That(Fault(c => c.CfgWeight = double.NaN), Is.EqualTo("cfg_weight: expected a finite number, found .nan"));
+        Assert.That(Fault(c => c.DiffusionConfig.SamplerConfig.ScheduleShiftedPower = 1000),
+            Is.EqualTo("diffusion_config.sampler_config.schedule_shifted_power: expected at most 4, found 1000"));
         Assert.That(Fault(c => c.CondDropProb = 1.5), Is.EqualTo("cond_drop_prob: expected at most 1, found 1.5"));
         Assert.That(Fault(c => c.DiffusionConfig.SamplerConfig.NumDiffusionSteps = -3),
             Is.EqualTo("diffusion_config.sampler_config.num_diffusion_steps: expected at least 1, found -3"));

@@ -209,6 +209,37 @@ public class TrainerTests
     }
 
     [Test]
+    public void Going_on_with_something_else_is_said_or_refused()
+    {
+        using var run = new TinyRun();
+        using (Trainer trainer = run.Trainer(change: c => c.NumTrainingSteps = 1))
+            trainer.Run();
+        var same = new Recorder();
+        run.Trainer(options: new TrainerOptions { Resume = true, Observer = same }).Dispose();
+        Assert.That(same.Warnings, Is.Empty);
+
+        string list = Path.Combine(Path.GetDirectoryName(run.Data.Index)!, "other.tsv");
+        File.WriteAllText(list, File.ReadAllText(run.Data.Index) + "\n");
+        var seen = new Recorder();
+        run.Trainer(change: c => (c.BatchSize, c.NumGradientAccumulations, c.Seed, c.FileList) = (2, 3, 7, list),
+            options: new TrainerOptions { Resume = true, Observer = seen }).Dispose();
+        Assert.That(seen.Warnings, Has.Count.EqualTo(4)
+            .And.Some.Contains("batch_size is 2, 4 in the run so far").And.Some.Contains("num_gradient_accumulations is 3, 1 in")
+            .And.Some.Contains("seed is 7, 3 in the run so far").And.Some.Contains("file_list is not that of the run so far"));
+        Action<ProgramConfig>[] others =
+        [
+            c => c.TextSeed = 5, c =>
+            {
+                c.VocabFile = run.Data["other.vocab"];
+                File.WriteAllText(c.VocabFile, File.ReadAllText(run.Data.Vocabulary) + "zz\t-9.0\n");
+            },
+        ];
+        foreach (Action<ProgramConfig> other in others)
+            Assert.That(() => run.Trainer(change: other, options: new TrainerOptions { Resume = true }),
+                Throws.InstanceOf<MdmException>().With.Message.Contains("another vocabulary"));
+    }
+
+    [Test]
     public void Networks_without_text_are_trained_too()
     {
         using var run = new TinyRun();
