@@ -57,9 +57,12 @@ public sealed class JsonTokenizer : ITokenizer
     /// token.</exception>
     public static JsonTokenizer Load(string path)
     {
+        byte[] bytes = Tokenizers.ReadFile(path);
+        if (!System.Text.Unicode.Utf8.IsValid(bytes))
+            throw new MdmException($"{path} is no complete JSON (damaged?): some of it is not UTF-8");
         try
         {
-            using JsonDocument document = JsonDocument.Parse(Tokenizers.ReadFile(path).AsMemory(), new JsonDocumentOptions());
+            using JsonDocument document = JsonDocument.Parse(bytes.AsMemory());
             return new JsonTokenizer(new JsonNode(path, "", document.RootElement));
         }
         catch (JsonException e)

@@ -7,7 +7,7 @@ namespace Mdm.Model.Text;
 /// <summary>The normalisers of a <c>tokenizer.json</c>.</summary>
 internal static class TextReplacement
 {
-    private const string Known = "Sequence, Precompiled, Nmt, Replace, Strip, StripAccents, Lowercase or Prepend";
+    private const string Known = "Sequence, Precompiled, Nmt, NFC, NFD, NFKC, NFKD, Replace, Strip, StripAccents, Lowercase or Prepend";
 
     /// <summary>The function that a normaliser is; none: the text itself.</summary>
     public static Func<string, string> Read(JsonNode? normaliser)
@@ -16,6 +16,9 @@ internal static class TextReplacement
             return text => text;
         switch (node.Type())
         {
+            case "NFC" or "NFD" or "NFKC" or "NFKD":
+                bool compatible = node.Type()[2] == 'K', compose = node.Type()[^1] == 'C';
+                return text => UnicodeForms.Normalize(text, compatible, compose);
             case "Sequence":
                 Func<string, string>[] steps = [.. node.Field("normalizers").Items().Select(step => Read(step))];
                 return text => steps.Aggregate(text, (soFar, step) => step(soFar));

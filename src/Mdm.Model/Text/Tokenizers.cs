@@ -57,7 +57,7 @@ public static class Tokenizers
                 throw new MdmException($"{path} is empty, expected a tokenizer");
             if (bytes.AsSpan().StartsWith("version https://git-lfs"u8))
                 throw new MdmException($"{path} is a Git LFS pointer, expected the file itself ('git lfs pull' fetches it)");
-            if (bytes.AsSpan().TrimStart(" \t\r\n"u8).StartsWith("<!DOCTYPE"u8))
+            if (IsWebPage(bytes.AsSpan().TrimStart(" \t\r\n"u8)))
                 throw new MdmException($"{path} is a web page, expected a tokenizer: the download went wrong");
             return bytes;
         }
@@ -66,6 +66,10 @@ public static class Tokenizers
             throw new MdmException($"cannot read tokenizer {path}: {e.Message}", e);
         }
     }
+
+    private static bool IsWebPage(ReadOnlySpan<byte> bytes) =>
+        Ascii.EqualsIgnoreCase(bytes[..Math.Min(bytes.Length, 9)], "<!DOCTYPE"u8)
+        || Ascii.EqualsIgnoreCase(bytes[..Math.Min(bytes.Length, 5)], "<html"u8);
 
     private enum Kind
     {
@@ -88,6 +92,6 @@ public static class Tokenizers
         // The first field of a model is a piece: its key, its length, and in it the key of its text.
         if (bytes.Length > 2 && bytes[0] == 0x0A && bytes[2] == 0x0A)
             return Kind.SentencePiece;
-        return bytes.TrimStart(Encoding.UTF8.Preamble).TrimStart(" \t\r\n"u8) is [(byte)'{', ..] ? Kind.Json : Kind.Vocab;
+        return bytes.TrimStart(" \t\r\n"u8) is [(byte)'{', ..] ? Kind.Json : Kind.Vocab;
     }
 }
