@@ -58,7 +58,7 @@ public sealed class ProgramConfig
     [Setting("Width of the text features where no text model is loaded; none: no text", Min = 1)]
     public int? LanguageModelDim { get; set; }
 
-    [Setting("Vocabulary of the tokenizer", Placeholder = "FILE")]
+    [Setting("Tokenizer: a .vocab file, spiece.model, tokenizer.json, or a folder with either of these", Placeholder = "PATH")]
     public string VocabFile { get; set; } = "data/c4_wpm.vocab";
 
     [Setting("Text features come from the data set, not from a text model")]

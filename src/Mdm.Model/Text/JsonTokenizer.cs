@@ -8,7 +8,8 @@ namespace Mdm.Model.Text;
 /// The tokenizer of a Hugging Face <c>tokenizer.json</c> with a Unigram model. It works as the library that wrote the file does:
 /// added tokens (a literal <c>&lt;/s&gt;</c>, for one) are cut out of the text first, what is between them is normalised and cut
 /// into words, and each word into pieces. Unlike there, the table of a Precompiled normaliser is applied as SentencePiece applies
-/// it, so that marks after a replaced character are kept. Nothing is appended.
+/// it, so that marks after a replaced character are kept. What the file says of padding, cutting and appending has no effect:
+/// the caller does these.
 /// </summary>
 public sealed class JsonTokenizer : ITokenizer
 {

@@ -81,7 +81,8 @@ public static class TextModels
             return null;
         string kind = Read<Kinds>(path)?.Kind ?? "";
         // Only a name in the same folder: a description from elsewhere must not make us read other files.
-        string Beside(string name) => Path.Combine(folder, Path.GetFileName(name));
+        string Beside(string name) => Path.Combine(folder, Path.GetFileName(name)) is var file && File.Exists(file) ? file
+            : throw new MdmException($"{file} is missing, which {path} says the text model needs");
         switch (kind)
         {
             case WordTableTextModel.Kind when Read<WordTableTextModel.Description>(path) is { Vocabulary.Length: > 0 } words:

@@ -30,14 +30,13 @@ public static class Tokenizers
 
     /// <summary>The file that <see cref="Open"/> would read for a path.</summary>
     /// <exception cref="MdmException">It is a folder without one.</exception>
-    public static string Find(string path)
-    {
-        if (!Directory.Exists(path))
-            return path;
-        string[] names = [SentencePieceFileName, JsonFileName];
-        return names.Select(name => Path.Combine(path, name)).FirstOrDefault(File.Exists)
-            ?? throw new MdmException($"folder {path} holds no tokenizer, expected {string.Join(" or ", names)}");
-    }
+    public static string Find(string path) => FindOrNull(path) ?? (Directory.Exists(path)
+        ? throw new MdmException($"folder {path} holds no tokenizer, expected {SentencePieceFileName} or {JsonFileName}")
+        : path);
+
+    /// <summary>The file that <see cref="Open"/> would read for a path, or null if there is none.</summary>
+    public static string? FindOrNull(string path) => File.Exists(path) ? path
+        : new[] { SentencePieceFileName, JsonFileName }.Select(name => Path.Combine(path, name)).FirstOrDefault(File.Exists);
 
     /// <summary>The name of a byte's piece, such as <c>&lt;0x0A&gt;</c>.</summary>
     internal static string ByteName(int value) => $"<0x{value:X2}>";

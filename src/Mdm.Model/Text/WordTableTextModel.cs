@@ -18,8 +18,8 @@ namespace Mdm.Model.Text;
 /// </summary>
 public sealed class WordTableTextModel : ITextModel
 {
-    /// <summary>File names in a checkpoint's folder.</summary>
-    public const string VocabularyFile = "vocabulary.vocab", DescriptionFile = "text_model.json";
+    /// <summary>Name of the file in a checkpoint's folder that tells of the text model.</summary>
+    public const string DescriptionFile = "text_model.json";
 
     /// <summary>Value of <see cref="Description.Kind"/>.</summary>
     public const string Kind = "words";
@@ -33,14 +33,14 @@ public sealed class WordTableTextModel : ITextModel
     private const ulong TableStream = 0x776F_7264_7461_626C;
 
     private readonly IDevice _device;
-    private readonly byte[] _vocabulary;
+    private readonly TokenizerFile _vocabulary;
     private readonly long _seed;
     private readonly int _context;
     private readonly Tensor _table;
-    private readonly VocabTokenizer _tokenizer;
+    private readonly ITokenizer _tokenizer;
 
     /// <param name="device">Where features are made.</param>
-    /// <param name="vocabularyPath">A <c>.vocab</c> file.</param>
+    /// <param name="vocabularyPath">A tokenizer of any kind (<see cref="Tokenizers.Open"/>).</param>
     /// <param name="seed">Chooses the directions.</param>
     /// <param name="width">Numbers per token, even.</param>
     /// <param name="context">How many neighbours on either side each token's feature tells of too.</param>
@@ -49,8 +49,8 @@ public sealed class WordTableTextModel : ITextModel
     {
         if (width < 2 || width % 2 != 0)
             throw new MdmException($"text_dim is {width}, expected an even number of at least 2");
-        _tokenizer = VocabTokenizer.Load(vocabularyPath);
-        _vocabulary = File.ReadAllBytes(vocabularyPath);
+        _vocabulary = new TokenizerFile(vocabularyPath);
+        _tokenizer = _vocabulary.Tokenizer;
         (_device, _seed, Width, _context) = (device, seed, width, context);
         // One block of rows for the tokens themselves, then one for each place of a neighbour.
         int rows = checked((2 * context + 1) * _tokenizer.Size);
@@ -101,8 +101,7 @@ public sealed class WordTableTextModel : ITextModel
 
     public void Save(string folder)
     {
-        AtomicFile.Write(Path.Combine(folder, VocabularyFile), stream => stream.Write(_vocabulary));
-        var description = new Description(Kind, VocabularyFile, _seed, Width, _context);
+        var description = new Description(Kind, _vocabulary.Save(folder), _seed, Width, _context);
         string json = JsonSerializer.Serialize(description, TextModels.Json);
         AtomicFile.WriteText(Path.Combine(folder, DescriptionFile), json + "\n");
     }

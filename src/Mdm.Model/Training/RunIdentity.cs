@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
+using Mdm.Model.Text;
 
 namespace Mdm.Model.Training;
 
@@ -18,7 +19,7 @@ public sealed record RunIdentity(string Text, string Data, int BatchSize, int Ac
     public static RunIdentity Of(ProgramConfig config)
     {
         bool words = config.TextModel == ProgramConfig.WordsTextModel && !config.UsePrecomputedTextEmbeddings;
-        string text = words ? $"{Hash(config.VocabFile)} {config.TextDim} {config.TextSeed} {config.TextContext}" : "";
+        string text = words ? $"{Hash(Tokenizers.FindOrNull(config.VocabFile) ?? "")} {config.TextDim} {config.TextSeed} {config.TextContext}" : "";
         return new RunIdentity(text, Hash(config.FileList), config.BatchSize, config.NumGradientAccumulations);
     }
 

@@ -94,6 +94,27 @@ public class WordTableTextModelTests
         Assert.That(TextModels.Load(data["nowhere"], Device), Is.Null);
     }
 
+    [TestCase("sp_t5/spiece.model", "vocabulary.model")]
+    [TestCase("sp_t5/tokenizer.json", "vocabulary.json")]
+    [TestCase("mdm_t5.vocab", "vocabulary.vocab")]
+    public void Any_tokenizer_goes_with_the_checkpoint(string file, string saved)
+    {
+        using var data = new TinyDataset(3);
+        using ITextModel model = TextModels.Create(
+            new ProgramConfig { TextModel = "words", TextDim = Width, VocabFile = RecordedTexts.Path(file) }, Device)!;
+        model.Save(data["checkpoint"]);
+        Assert.That(File.ReadAllBytes(data[$"checkpoint/{saved}"]), Is.EqualTo(File.ReadAllBytes(RecordedTexts.Path(file))));
+        using ITextModel again = TextModels.Load(data["checkpoint"], Device)!;
+        const string caption = " a caf\u00E9 on a red circle";
+        Assert.That(again.Tokenizer.Encode(caption), Is.EqualTo(model.Tokenizer.Encode(caption)));
+        using Scope scope = Scope.Enter();
+        Assert.That(again.Encode([again.Tokenizer.Encode(caption)]).Values.ToArray(),
+            Is.EqualTo(model.Encode([model.Tokenizer.Encode(caption)]).Values.ToArray()));
+        File.Delete(data[$"checkpoint/{saved}"]);
+        Assert.That(() => TextModels.Load(data["checkpoint"], Device),
+            Throws.TypeOf<MdmException>().With.Message.Contains($"{saved} is missing"));
+    }
+
     [Test]
     public void Damaged_files_and_unknown_models_are_errors()
     {

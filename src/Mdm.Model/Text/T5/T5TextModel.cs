@@ -17,7 +17,8 @@ public sealed class T5TextModel : ITextModel
 
     private readonly string _model;
     private readonly T5Encoder _encoder;
-    private readonly string _tokenizerPath;
+    private readonly TokenizerFile _tokenizer;
+    private readonly bool _tokenizerIsOwn;
     private readonly FeatureCache _known;
 
     /// <param name="device">Where it computes.</param>
@@ -33,7 +34,7 @@ public sealed class T5TextModel : ITextModel
         string folder = T5Location.Require(model, cache ?? HubCache.Default);
         T5Config config = T5Config.Read(Path.Combine(folder, "config.json"));
         // The small files first: what is wrong with them should not come to light after minutes of loading.
-        (Tokenizer, _tokenizerPath) = T5Tokenizers.Open(folder, vocabulary, config.VocabSize);
+        (_tokenizer, _tokenizerIsOwn) = T5Tokenizers.Open(folder, vocabulary, config.VocabSize);
         using T5Weights weights = T5Weights.Open(folder);
         (_model, _known) = (model, new FeatureCache(config.Width));
         _encoder = new T5Encoder(config, device, computeType);
@@ -49,11 +50,11 @@ public sealed class T5TextModel : ITextModel
     }
 
     public string Name => $"{_model} ({_encoder.Config.Layers} layers, width {Width}, {_encoder.Store.ComputeType}, tokenizer "
-        + $"{Path.GetFileName(_tokenizerPath)})";
+        + $"{Path.GetFileName(_tokenizer.Path)})";
 
     public int Width => _encoder.Config.Width;
 
-    public ITokenizer Tokenizer { get; }
+    public ITokenizer Tokenizer => _tokenizer.Tokenizer;
 
     /// <summary>How many captions went through the encoder so far; the others were known.</summary>
     public long Encoded { get; private set; }
@@ -79,14 +80,7 @@ public sealed class T5TextModel : ITextModel
     public void Save(string folder)
     {
         // A vocabulary is copied, as it belongs to the run; the model's own tokenizer is found with the model.
-        bool own = Path.GetExtension(_tokenizerPath) == ".vocab";
-        if (own && Path.GetFullPath(_tokenizerPath) != Path.GetFullPath(Path.Combine(folder, WordTableTextModel.VocabularyFile)))
-        {
-            byte[] bytes = File.ReadAllBytes(_tokenizerPath);
-            AtomicFile.Write(Path.Combine(folder, WordTableTextModel.VocabularyFile), stream => stream.Write(bytes));
-        }
-
-        var description = new Description(Kind, _model, own ? WordTableTextModel.VocabularyFile : null);
+        var description = new Description(Kind, _model, _tokenizerIsOwn ? null : _tokenizer.Save(folder));
         string json = JsonSerializer.Serialize(description, TextModels.Json);
         AtomicFile.WriteText(Path.Combine(folder, WordTableTextModel.DescriptionFile), json + "\n");
     }

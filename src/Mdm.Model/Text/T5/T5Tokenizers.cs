@@ -11,23 +11,22 @@ internal static class T5Tokenizers
 
     /// <summary>Opens a vocabulary, or else the tokenizer in the model's folder.</summary>
     /// <param name="folder">The model's.</param>
-    /// <param name="vocabulary">A tokenizer's file; it need not be there.</param>
+    /// <param name="vocabulary">A tokenizer's file or folder; it need not be there.</param>
     /// <param name="rows">Of the encoder's embedding table.</param>
+    /// <returns>The tokenizer, and whether it is the model's own.</returns>
     /// <exception cref="MdmException">There is none, it is damaged, or it has not the encoder's number of tokens.</exception>
-    public static (ITokenizer Tokenizer, string Path) Open(string folder, string vocabulary, int rows)
+    public static (TokenizerFile File, bool IsOwn) Open(string folder, string vocabulary, int rows)
     {
-        string path = File.Exists(vocabulary) ? vocabulary : FindIn(folder)
+        string? other = Tokenizers.FindOrNull(vocabulary), own = Tokenizers.FindOrNull(folder);
+        string path = other ?? own
             ?? throw new MdmException($"no tokenizer for the text model: {folder} has neither {Tokenizers.SentencePieceFileName} "
                 + $"nor {Tokenizers.JsonFileName}, and vocab_file "
                 + (vocabulary.Length == 0 ? "is not set" : $"'{vocabulary}' is not there"));
-        ITokenizer tokenizer = Tokenizers.Open(path);
-        return tokenizer.Size <= rows && tokenizer.Size * MostRows >= rows
-            ? (tokenizer, path)
-            : throw new MdmException($"{path} has {tokenizer.Size} tokens, the encoder in {folder} has {rows}: "
+        var file = new TokenizerFile(path);
+        int size = file.Tokenizer.Size;
+        return size <= rows && size * MostRows >= rows
+            ? (file, other == null)
+            : throw new MdmException($"{path} has {size} tokens, the encoder in {folder} has {rows}: "
                 + "they belong to different models");
     }
-
-    private static string? FindIn(string folder) =>
-        ((string[])[Tokenizers.SentencePieceFileName, Tokenizers.JsonFileName])
-        .Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
 }
