@@ -44,6 +44,7 @@ internal static class Shell
         ProfileVerb.Verb,
         GradcheckVerb.Verb,
         DoctorVerb.Verb,
+        FetchVerb.Verb,
         ConvertVerb.Verb,
     ];
 

@@ -28,15 +28,23 @@ internal sealed unsafe class MappedFile : IDisposable
     {
         try
         {
-            var info = new FileInfo(path);
-            if (!info.Exists)
+            if (!File.Exists(path))
                 throw new MdmException(path + (Directory.Exists(path) ? " is a folder, expected a file" : ": no such file"));
-            if (info.Length == 0)
-                throw new MdmException($"{path} is empty");
-            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(
-                new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete),
-                null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
-            return new MappedFile(path, info.Length, file);
+            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+            try
+            {
+                // The stream's length: that of a symbolic link would be its own.
+                long length = stream.Length;
+                if (length == 0)
+                    throw new MdmException($"{path} is empty");
+                return new MappedFile(path, length, MemoryMappedFile.CreateFromFile(
+                    stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false));
+            }
+            catch
+            {
+                stream.Dispose();
+                throw;
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
