@@ -5,13 +5,14 @@ using Mdm.Tensors.Checks;
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Every case of the operation table with the CUDA kernels, whose threads and blocks run in the named order.</summary>
-[TestFixture(DType.Float32, "shuffle")]
-[TestFixture(DType.Float32, "reverse")]
-[TestFixture(DType.BFloat16, "shuffle")]
-public sealed class OperationTests(DType type, string order)
+[TestFixture("shuffle")]
+[TestFixture("reverse")]
+public sealed class OperationTests(string order)
 {
     private static IEnumerable<TestCaseData> Cases() =>
-        OperationTable.All.Select(test => new TestCaseData(test).SetArgDisplayNames(test.ToString()));
+        from type in (DType[])[DType.Float32, DType.BFloat16]
+        from test in OperationTable.In(type)
+        select new TestCaseData(type, test).SetArgDisplayNames($"{type}", test.ToString());
 
     [OneTimeSetUp]
     public void Choose() => Planted.SetOrder(order);
@@ -23,10 +24,8 @@ public sealed class OperationTests(DType type, string order)
     public void ForgetError() => Planted.ForgetError();
 
     [TestCaseSource(nameof(Cases))]
-    public void Case(OperationCase test)
+    public void Case(DType type, OperationCase test)
     {
-        if (!OperationTable.In(type).Contains(test))
-            Assert.Ignore($"not a case of {type}");
         IDevice device = Devices.Open("cuda");
         long before = device.Memory.InUse;
         CaseResult result = OperationChecker.Check(test, device, type);

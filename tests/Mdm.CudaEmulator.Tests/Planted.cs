@@ -51,6 +51,8 @@ internal sealed unsafe class Planted : IDisposable
     /// <summary>Order of threads and blocks: forward, reverse, shuffle:SEED.</summary>
     public static void SetOrder(string order)
     {
+        if (EmulatorSetUp.OnGpu)
+            return;
         fixed (byte* text = Encoding.UTF8.GetBytes(order + '\0'))
             ((delegate* unmanaged<byte*, int>)Symbol("mdmEmulatorSetOrder"))(text);
     }

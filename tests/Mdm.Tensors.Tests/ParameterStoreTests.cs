@@ -136,7 +136,7 @@ public sealed class ParameterStoreTests(string name)
         using var device = new Mdm.Kernels.Cpu.CpuDevice(limit: 10_000);
         var store = new ParameterStore();
         new ModuleContext(store).Parameter("a", new Shape(100, 100), Initialisation.Ones);
-        Assert.That(() => store.Place(device, training: true), Throws.TypeOf<OutOfMemoryException>());
+        Assert.That(() => store.Place(device, training: true), Throws.InstanceOf<OutOfMemoryException>());
         Assert.That(store.Dispose, Throws.Nothing);
         Assert.That(device.Memory.InUse, Is.Zero);
     }
