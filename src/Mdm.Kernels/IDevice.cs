@@ -13,7 +13,8 @@ public interface IDevice : IDisposable
 
     IKernels Kernels { get; }
 
-    /// <summary>Whether kernels take activations of a type: float32 everywhere, bfloat16 where there is hardware for it.</summary>
+    /// <summary>Whether kernels take activations of a type: float32 everywhere, bfloat16 where there is hardware for
+    /// it.</summary>
     bool Supports(DType type);
 
     /// <summary>64-byte aligned memory, contents undefined, from the device's pool.

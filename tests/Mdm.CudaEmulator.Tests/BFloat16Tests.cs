@@ -57,7 +57,7 @@ public sealed class BFloat16Tests
         var random = new Random(3);
         foreach (Parameter parameter in single.Store.Parameters)
         {
-            float[] values = [.. Enumerable.Range(0, (int)parameter.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5) / 4)];
+            float[] values = [.. Enumerable.Repeat(0, (int)parameter.Shape.Count).Select(_ => random.NextSingle() / 4 - 0.125f)];
             single.Store.FromFileLayout(parameter, values);
             half.Store.FromFileLayout(half.Store.ByName[parameter.Name], values);
             trained.Store.FromFileLayout(trained.Store.ByName[parameter.Name], values);

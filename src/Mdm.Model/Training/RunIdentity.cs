@@ -29,9 +29,10 @@ public sealed record RunIdentity(string Text, string Data, int BatchSize, int Ac
     {
         if (Differ(Text, now.Text))
         {
-            throw new MdmException("the training state belongs to another vocabulary or other text_dim, text_seed or text_context "
-                + "than given: expected those of the run so far (its output folder has them), or a new output_dir with "
-                + "pretrained_vision_file");
+            throw new MdmException(
+                "the training state belongs to another vocabulary or other text_dim, text_seed or text_context than "
+                + "given: expected those of the run so far (its output folder has them), or a new output_dir "
+                + "with pretrained_vision_file");
         }
 
         if (Differ(Data, now.Data))

@@ -277,8 +277,8 @@ public sealed class Trainer : IDisposable
         if (_skippedInARow >= HopelessSkips)
         {
             throw new MdmException(
-                $"the loss was not a finite number in {_skippedInARow} steps in a row (up to step {report.Step}): the learning rate "
-                + $"{_config.Lr:G4} is probably too high; lower lr or raise warmup_steps. Earlier checkpoints are intact");
+                $"the loss was not a finite number in {_skippedInARow} steps in a row (up to step {report.Step}): the learning "
+                + $"rate {_config.Lr:G4} is probably too high; lower lr or raise warmup_steps. Earlier checkpoints are intact");
         }
     }
 
