@@ -20,19 +20,16 @@ internal static class DeviceChoice
         return device;
     }
 
-    /// <summary>Opens the device to draw on. A checkpoint that was trained in bfloat16 is drawn in float32 where the device has
-    /// nothing else, unless the command line asks for fp16.</summary>
-    public static IDevice OpenForSampling(ProgramConfig config, IReadOnlyList<string> overrides)
+    /// <summary>A checkpoint that was trained in bfloat16 is drawn in float32 where the device has nothing else, unless the
+    /// command line asks for fp16.</summary>
+    public static void FitPrecision(ProgramConfig config, IDevice device, IReadOnlyList<string> overrides)
     {
-        IDevice device = Open(config);
         bool asked = overrides.Any(option => option.StartsWith("--fp16=", StringComparison.Ordinal));
         if (config.Fp16 && !asked && !device.Supports(DType.BFloat16))
         {
             Terminal.Warn($"fp16: the device {device.Name} draws in float32 what was trained in bfloat16");
             config.Fp16 = false;
         }
-
-        return device;
     }
 
     /// <summary>Compiles a GPU's kernels before the work begins, which is needed once on a machine.</summary>

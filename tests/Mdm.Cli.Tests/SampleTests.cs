@@ -13,7 +13,7 @@ public sealed class SampleTests
     public void DrawsEveryPromptAndTellsWhereAllIs()
     {
         CliResult result = Tiny.Sample([.. s_prompts, "--seed=5"]).Succeeded();
-        Assert.That(result.Output, Does.StartWith("3 pictures, seed 5\n"));
+        Assert.That(result.Output, Does.StartWith("3 pictures, seeds 5 to 7\n"));
         Assert.That(List(), Is.EqualTo(s_prompts.Select((prompt, i) => ($"0000{i}.png", prompt))));
         foreach ((string path, _) in List())
             Assert.That(Picture(path), Has.Property("Width").EqualTo(16).And.Property("Height").EqualTo(16));

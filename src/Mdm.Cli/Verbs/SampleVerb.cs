@@ -1,83 +1,203 @@
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
+using Mdm.Model.Diffusion;
+using Mdm.Model.Presentation;
 using Mdm.Model.Sampling;
 using Mdm.Model.Text;
 using Mdm.Model.Training;
+using Mdm.Tensors.Formats;
+using Mdm.Tensors.Formats.Images;
 
 namespace Mdm.Cli.Verbs;
 
 internal static class SampleVerb
 {
-    private static readonly OptionTable<Options> s_options = new("mdm sample [options] [PROMPT ...]",
+    private static readonly OptionTable<SampleOptions> s_options = new("mdm sample [options] [PROMPT ...]",
         "Draws a picture for every prompt: PNGs, a grid, lst.json and index.html. Without --model-file the small model of "
-        + "shapes that comes with the program draws. Settings not given are those in the config.yaml beside the checkpoint.",
+        + "shapes that comes with the program draws; several ones, each with a --model-file of its own, draw a row each. "
+        + "Settings not given are those in the config.yaml beside the checkpoint.",
         takesConfig: true,
         "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",
         "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device");
 
     public static Verb Verb { get; } = Verb.Of("sample", "draws pictures for prompts", s_options, Run);
 
-    public sealed class Options
+    private static int Run(VerbArguments<SampleOptions> typed)
     {
-        [Setting("Configuration; default: config.yaml beside the checkpoint", Placeholder = "FILE")]
-        public string ConfigPath { get; set; } = "";
-
-        [Setting("Prompts, one a line", Placeholder = "FILE")]
-        public string PromptsFile { get; set; } = "";
-
-        [Setting("Pictures of each prompt", Min = 1)]
-        public int Count { get; set; } = 1;
-
-        [Setting("NONE, CLIP, DYNAMIC or DYNAMIC_IF; default: as configured", Placeholder = "NAME")]
-        public string Threshold { get; set; } = "";
-
-        [Setting("Also writes the path from noise to picture as animated PNGs")]
-        public bool Animation { get; set; }
-    }
-
-    private static int Run(VerbArguments<Options> given)
-    {
-        ProgramConfig config = Load(given, out string checkpoint);
-        IDevice device = DeviceChoice.OpenForSampling(config, given.ConfigOverrides);
-        using var interruption = new Interruption("interrupted: finishing this step");
-        using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
-        IReadOnlyList<SamplingTask> tasks = Tasks(given, config, model.Captions);
-        SamplingOptions options = SamplingSettings.From(config) with
+        Recipe? recipe = null;
+        VerbArguments<SampleOptions> given = typed;
+        if (typed.Options.From.Length > 0)
         {
-            Threshold = SamplingSettings.Threshold(given.Options.Threshold),
-            Animation = given.Options.Animation,
-        };
-        var job = new SamplingJob(model, options, Terminal.Warn);
-        SamplingResult result = Progress.Bar("sampling",
-            report => job.Run(tasks, done => report(done / tasks.Count), interruption.Token));
-        string missing = result.Complete ? "" : $" of {tasks.Count}, interrupted";
-        Console.WriteLine($"{result.Items.Count} {(result.Items.Count == 1 ? "picture" : "pictures")}{missing}, seed {options.Seed}");
-        Console.WriteLine($"grid     {result.Grid}");
-        Console.WriteLine($"gallery  {result.Page}");
-        return result.Complete ? Shell.Success : Shell.Interrupted;
+            RequireOnlyRecipe(typed);
+            recipe = Recipe.Read(typed.Options.From);
+            given = RecipeArguments.Again(recipe, typed);
+        }
+
+        IReadOnlyList<string> checkpoints = Checkpoints(given, recipe);
+        using var interruption = new Interruption("interrupted: finishing this step");
+        var results = new List<(string Name, SamplingResult Result)>();
+        IDevice? device = null;
+        SamplingOptions? options = null;
+        int tasks = 0;
+        foreach (string checkpoint in checkpoints)
+        {
+            ProgramConfig config = Load(given, checkpoint);
+            device ??= DeviceChoice.Open(config);
+            DeviceChoice.FitPrecision(config, device, given.ConfigOverrides);
+            string name = Name(checkpoint, checkpoints);
+            // All checkpoints draw with the same seeds, even if these were thrown.
+            ulong? seed = options?.Seed;
+            options = SamplingSettings.From(
+                config, given.Options, RecipeArguments.Find(typed.ConfigOverrides, "ddim_eta") != null);
+            options = options with { Seed = seed ?? options.Seed, Folder = Path.Combine(config.SampleDir, name), Title = Title(name) };
+            options = options with { Origin = RecipeArguments.Origin(given, config, checkpoint) };
+            if (recipe != null)
+                options = Again(recipe, typed, options, device);
+            using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
+            IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)] : Tasks(given, config, model.Captions);
+            tasks = list.Count;
+            if (given.Options.LogsnrPlot)
+                WritePlot(model, options);
+            var job = new SamplingJob(model, options, Terminal.Warn);
+            SamplingResult result = Progress.Bar(name.Length > 0 ? $"sampling {name}" : "sampling",
+                report => job.Run(list, done => report(done / list.Count), interruption.Token));
+            results.Add((name, result));
+            if (!result.Complete)
+                break;
+        }
+
+        return Report(results, tasks, options!);
     }
 
-    private static ProgramConfig Load(VerbArguments<Options> given, out string checkpoint)
+    private static int Report(List<(string Name, SamplingResult Result)> results, int tasks, SamplingOptions options)
     {
-        // The checkpoint may be named on the command line or in the configuration; its folder may hold the configuration.
-        string? path = given.Options.ConfigPath.Length > 0 ? given.Options.ConfigPath : null;
-        checkpoint = ConfigLoader.Load(path, given.ConfigOverrides, _ => { }).ModelFile;
-        if (checkpoint.Length == 0)
-            checkpoint = ShippedModel.Find();
-        if (!File.Exists(checkpoint))
-            throw new MdmException($"there is no checkpoint {checkpoint}");
+        (string grid, string page) = results.Count == 1 ? (results[0].Result.Grid, results[0].Result.Page) : Comparison(results, options);
+        bool complete = results.TrueForAll(entry => entry.Result.Complete);
+        int count = results[^1].Result.Items.Count, reused = results.Sum(entry => entry.Result.Reused);
+        string missing = complete ? "" : $" of {tasks}, interrupted";
+        string seeds = count > 1 ? $"seeds {options.Seed} to {options.Seed + (ulong)count - 1}" : $"seed {options.Seed}";
+        string each = results.Count > 1 ? $" of each of {results.Count} checkpoints" : "";
+        Console.WriteLine($"{count} {(count == 1 ? "picture" : "pictures")}{each}{missing}, {seeds}"
+            + (reused > 0 ? $", {reused} of them drawn before" : ""));
+        Console.WriteLine($"grid     {grid}");
+        Console.WriteLine($"gallery  {page}");
+        return complete ? Shell.Success : Shell.Interrupted;
+    }
+
+    // A row for every checkpoint.
+    private static (string Grid, string Page) Comparison(
+        List<(string Name, SamplingResult Result)> results, SamplingOptions options)
+    {
+        string folder = Path.GetDirectoryName(options.Folder)!;
+        string grid = Path.Combine(folder, "grid.png"), page = Path.Combine(folder, "index.html");
+        int columns = results.Min(entry => entry.Result.Sheet.Count);
+        (Image, string)[] sheet = [.. results.SelectMany(entry => entry.Result.Sheet.Take(columns)
+            .Select(cell => (cell.Image, $"{entry.Name}: {cell.Caption}")))];
+        AtomicFile.Write(grid, stream => stream.Write(PngWriter.Encode(ImageGrid.Compose(sheet, columns))));
+        AtomicFile.WriteText(page, Gallery.Html("Samples",
+            results.Select(entry => (entry.Name, entry.Result.Items.Select(item => Within(entry.Name, item))))));
+        return (grid, page);
+
+        static GalleryItem Within(string name, GalleryItem item) => item with
+        {
+            Path = $"{name}/{item.Path}",
+            More = [.. (item.More ?? []).Select(more => ($"{name}/{more.Path}", more.Word))],
+        };
+    }
+
+    private static void WritePlot(SamplingModel model, SamplingOptions options)
+    {
+        int[] times = TimeSteps.Create(model.Process.Schedule.Steps, options.Steps ?? model.Process.Schedule.Steps);
+        byte[] png = PngWriter.Encode(LogSnrPlot.Draw(model.Process.Levels, TimeSteps.Last(times, options.Start?.Strength ?? 1)));
+        AtomicFile.Write(Path.Combine(options.Folder, "logsnr.png"), stream => stream.Write(png));
+    }
+
+    /// <summary>The recipe's place in its batch, and its files checked.</summary>
+    private static SamplingOptions Again(
+        Recipe recipe, VerbArguments<SampleOptions> typed, SamplingOptions options, IDevice device)
+    {
+        RecipeArguments.RequireSame(recipe, typed, options.Origin!, options);
+        if (recipe.Device != device.Description)
+        {
+            Terminal.Warn($"{typed.Options.From} was drawn on {recipe.Device}, this is {device.Description}: "
+                + "the picture may differ in its last bits");
+        }
+
+        return options with { Place = new BatchPlace(recipe.Batch, recipe.Place, recipe.Tokens) };
+    }
+
+    private static void RequireOnlyRecipe(VerbArguments<SampleOptions> typed)
+    {
+        string? more = typed.Words.Count > 0 ? "prompts"
+            : typed.Options.PromptsFile.Length > 0 ? "--prompts-file"
+            : RecipeArguments.Find(typed.ConfigOverrides, "test_file_list") != null ? "--test-file-list"
+            : typed.Options.Count > 1 ? "--count" : null;
+        if (more != null)
+            throw new MdmException($"--from draws the picture of one recipe, expected no {more}");
+    }
+
+    /// <summary>Several checkpoints are named by several --model-file, or by one with commas.</summary>
+    private static IReadOnlyList<string> Checkpoints(VerbArguments<SampleOptions> given, Recipe? recipe)
+    {
+        const string option = "--model_file=";
+        string[] named = [.. given.ConfigOverrides.Where(o => o.StartsWith(option, StringComparison.Ordinal))
+            .Select(o => o[option.Length..]).SelectMany(Split)];
+        if (recipe != null)
+        {
+            // The recipe's own path stands first and gives way to one that was typed.
+            string path = named[^1];
+            return [File.Exists(path) ? path : throw new MdmException($"{given.Options.From} was drawn with {path}, which is not there: "
+                + "name the checkpoint with --model-file")];
+        }
+
+        if (named.Length == 0)
+        {
+            string configured = ConfigLoader.Load(ConfigPath(given), given.ConfigOverrides, _ => { }).ModelFile;
+            named = configured.Length > 0 ? [.. Split(configured)] : [ShippedModel.Find()];
+        }
+
+        foreach (string checkpoint in named)
+            if (!File.Exists(checkpoint))
+                throw new MdmException($"there is no checkpoint {checkpoint}");
+        return named;
+
+        static string[] Split(string path) =>
+            File.Exists(path) ? [path] : path.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    // The file's name, or with its folder's where two are called the same; nothing for a single checkpoint.
+    private static string Name(string checkpoint, IReadOnlyList<string> all)
+    {
+        if (all.Count == 1)
+            return "";
+        string Stem(string path) => Path.GetFileNameWithoutExtension(path);
+        string Long(string path) => $"{Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path)))}-{Stem(path)}";
+        if (all.Count(path => Stem(path) == Stem(checkpoint)) == 1)
+            return Stem(checkpoint);
+        return all.Count(path => Long(path) == Long(checkpoint)) == 1
+            ? Long(checkpoint)
+            : throw new MdmException($"--model-file: found {checkpoint} more than once, expected checkpoints that differ in name or folder");
+    }
+
+    private static string Title(string name) => name.Length > 0 ? $"Samples of {name}" : "Samples";
+
+    private static string? ConfigPath(VerbArguments<SampleOptions> given) =>
+        given.Options.ConfigPath.Length > 0 ? given.Options.ConfigPath : null;
+
+    private static ProgramConfig Load(VerbArguments<SampleOptions> given, string checkpoint)
+    {
+        // The checkpoint's folder may hold the configuration.
         string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(checkpoint))!, CheckpointWriter.ConfigFile);
-        if (path == null && File.Exists(beside))
-            path = beside;
-        if (path == null)
-            throw new MdmException($"there is no {beside}: name the checkpoint's configuration with --config-path");
+        string path = ConfigPath(given) ?? (File.Exists(beside)
+            ? beside
+            : throw new MdmException($"there is no {beside}: name the checkpoint's configuration with --config-path"));
         ProgramConfig config = ConfigLoader.Load(path, given.ConfigOverrides, Terminal.Warn);
         ConfigValidator.Validate(config);
         return config;
     }
 
     private static IReadOnlyList<SamplingTask> Tasks(
-        VerbArguments<Options> given, ProgramConfig config, CaptionTokenizer? captions)
+        VerbArguments<SampleOptions> given, ProgramConfig config, CaptionTokenizer? captions)
     {
         foreach (string prompt in given.Words)
             RequireMeaning(prompt, captions);
@@ -85,7 +205,7 @@ internal static class SampleVerb
         if (given.Options.PromptsFile.Length > 0)
             tasks.AddRange(PromptList.Read(given.Options.PromptsFile).Select(prompt => new SamplingTask(prompt)));
         // A list that only the configuration names is what to draw when nothing else is asked for.
-        bool listed = given.ConfigOverrides.Any(option => option.StartsWith("--test_file_list=", StringComparison.Ordinal));
+        bool listed = RecipeArguments.Find(given.ConfigOverrides, "test_file_list") != null;
         if (config.TestFileList.Length > 0 && (listed || tasks.Count == 0))
             tasks.AddRange(ValidationCaptions.Read(config, Terminal.Warn));
         if (tasks.Count == 0 && captions == null)

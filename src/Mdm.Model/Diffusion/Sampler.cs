@@ -46,7 +46,7 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process, 
         Shape[] shapes = process.LevelShapes(request.Batch, request.Height, request.Width, Channels);
         request.RequireStart(shapes[0]);
         int[] times = TimeSteps.Create(process.Schedule.Steps, request.Steps ?? process.Schedule.Steps);
-        return Run(request.Start?.Times(times) ?? times, times.Length - 1);
+        return Run(TimeSteps.Last(times, request.Start?.Strength ?? 1), times.Length - 1);
 
         // Tensors that outlive a step belong to no scope: the caller's scopes may begin and end between two steps.
         IEnumerable<SamplingState> Run(int[] visited, int allSteps)
@@ -95,6 +95,9 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process, 
             }
         }
     }
+
+    /// <summary>Frees the memory of recordings; what is drawn next is recorded anew.</summary>
+    public void Forget() => _recorder.Dispose();
 
     public void Dispose() => _recorder.Dispose();
 

@@ -10,16 +10,7 @@ namespace Mdm.Model.Diffusion;
 /// <param name="Strength">Share of the sampling steps that is taken, above 0 and up to 1: the smaller, the more is kept.</param>
 /// <param name="Mask">Like <paramref name="Images"/>, 1 where the picture is drawn anew and 0 where it stays; null: anew
 /// everywhere.</param>
-public sealed record StartingPicture(Tensor Images, double Strength, Tensor? Mask = null)
-{
-    /// <summary>The times of the last steps, of which there are Strength·N rounded, and at least one.</summary>
-    /// <param name="times">Those of all N steps, N+1 of them.</param>
-    public int[] Times(int[] times)
-    {
-        int steps = Math.Clamp((int)Math.Round(Strength * (times.Length - 1)), 1, times.Length - 1);
-        return times[^(steps + 1)..];
-    }
-}
+public sealed record StartingPicture(Tensor Images, double Strength, Tensor? Mask = null);
 
 /// <summary>A starting picture at every resolution, with the noise that belongs to it.</summary>
 internal sealed class KnownPictures : IDisposable

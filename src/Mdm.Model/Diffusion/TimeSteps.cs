@@ -18,6 +18,15 @@ public static class TimeSteps
         return times;
     }
 
+    /// <summary>The times of the last steps, of which there are share·N rounded, and at least one.</summary>
+    /// <param name="times">Those of all N steps, N+1 of them.</param>
+    /// <param name="share">Above 0 and up to 1.</param>
+    public static int[] Last(int[] times, double share)
+    {
+        int steps = Math.Clamp((int)Math.Round(share * (times.Length - 1)), 1, times.Length - 1);
+        return times[^(steps + 1)..];
+    }
+
     // In integers, because whether a quotient is exactly a half decides where it goes.
     private static int RoundedQuotient(long numerator, long denominator)
     {

@@ -23,7 +23,12 @@ public static class Gallery
     };
 
     /// <summary>A page that works from a folder, without a server or scripts.</summary>
-    public static string Html(string title, IEnumerable<GalleryItem> items, string introduction = "")
+    public static string Html(string title, IEnumerable<GalleryItem> items, string introduction = "") =>
+        Html(title, [("", items)], introduction);
+
+    /// <summary>The same with a heading over each part, where it has one.</summary>
+    public static string Html(
+        string title, IEnumerable<(string Heading, IEnumerable<GalleryItem> Items)> parts, string introduction = "")
     {
         var page = new StringBuilder();
         page.Append($$"""
@@ -34,7 +39,7 @@ public static class Gallery
             <title>{{Escape(title)}}</title>
             <style>
             body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #fafafa; color: #222; }
-            main { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 1.2rem; }
+            section { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 1.2rem; }
             figure { margin: 0; }
             figure > a > img { width: 100%; image-rendering: pixelated; border: 1px solid #ddd; }
             figcaption small { color: #777; display: block; }
@@ -44,19 +49,28 @@ public static class Gallery
             """);
         if (introduction.Length > 0)
             page.Append($"<p>{Escape(introduction)}</p>\n");
-        page.Append("<main>\n");
-        foreach (GalleryItem item in items)
+        foreach ((string heading, IEnumerable<GalleryItem> items) in parts)
         {
-            page.Append($"<figure><a href=\"{Link(item.Path)}\"><img src=\"{Link(item.Path)}\" alt=\"{Escape(item.Caption)}\"></a>");
-            page.Append($"<figcaption>{Escape(item.Caption)}");
-            if (item.Note.Length > 0)
-                page.Append($"<small>{Escape(item.Note)}</small>");
-            foreach ((string path, string word) in item.More ?? [])
-                page.Append($" <a href=\"{Link(path)}\">{Escape(word)}</a>");
-            page.Append("</figcaption></figure>\n");
+            if (heading.Length > 0)
+                page.Append($"<h2>{Escape(heading)}</h2>\n");
+            page.Append("<section>\n");
+            foreach (GalleryItem item in items)
+                Append(page, item);
+            page.Append("</section>\n");
         }
 
-        return page.Append("</main>\n</html>\n").ToString();
+        return page.Append("</html>\n").ToString();
+    }
+
+    private static void Append(StringBuilder page, GalleryItem item)
+    {
+        page.Append($"<figure><a href=\"{Link(item.Path)}\"><img src=\"{Link(item.Path)}\" alt=\"{Escape(item.Caption)}\"></a>");
+        page.Append($"<figcaption>{Escape(item.Caption)}");
+        if (item.Note.Length > 0)
+            page.Append($"<small>{Escape(item.Note)}</small>");
+        foreach ((string path, string word) in item.More ?? [])
+            page.Append($" <a href=\"{Link(path)}\">{Escape(word)}</a>");
+        page.Append("</figcaption></figure>\n");
     }
 
     /// <summary>The original's lst.json: an array of objects with <c>path</c> and <c>caption</c>.</summary>

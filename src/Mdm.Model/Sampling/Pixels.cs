@@ -1,9 +1,10 @@
+using Mdm.Kernels;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats.Images;
 
 namespace Mdm.Model.Sampling;
 
-/// <summary>Network values to bytes.</summary>
+/// <summary>Network values to bytes and back.</summary>
 public static class Pixels
 {
     /// <summary>Pictures of a batch [B,H,W,3] in [-1,1]: byte = clamp(value·128+127, 0, 255), truncated.</summary>
@@ -22,5 +23,12 @@ public static class Pixels
         }
 
         return images;
+    }
+
+    /// <summary>Equally large pictures as a batch [B,H,W,3]: (byte-127)/128, which <see cref="ToImages"/> turns back exactly.</summary>
+    public static Tensor ToTensor(IDevice device, IReadOnlyList<Image> images)
+    {
+        var shape = new Shape(images.Count, images[0].Height, images[0].Width, 3);
+        return Tensor.From(device, images.SelectMany(image => image.Rgb).Select(value => (value - 127) / 128f).ToArray(), shape);
     }
 }
