@@ -73,10 +73,9 @@ __device__ __forceinline__ void scatter(int rows, int cols, int table_rows, cons
         // The rows of the chunk that have this id, in order.
         const bool own = chunk + (int)threadIdx.x < rows && ids[chunk + threadIdx.x] == id;
         const u32 lanes = __ballot_sync(0xffffffffu, own);
-        __syncthreads(); // the last chunk's list has been read
         if (lane == 0)
             counts[warp] = __popc(lanes);
-        __syncthreads();
+        __syncthreads(); // every thread has also done with the last chunk's list
         int before = __popc(lanes & ((1u << lane) - 1u)), all = 0;
         for (int w = 0; w < THREADS / 32; w++)
         {
