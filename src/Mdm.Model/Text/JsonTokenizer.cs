@@ -68,7 +68,8 @@ public sealed class JsonTokenizer : ITokenizer
         }
         catch (JsonException e)
         {
-            throw new MdmException($"{path} is no complete JSON (damaged or half-downloaded?): {e.Message.ReplaceLineEndings(" ")}", e);
+            string reason = e.Message.ReplaceLineEndings(" ");
+            throw new MdmException($"{path} is no complete JSON (damaged or half-downloaded?): {reason}", e);
         }
     }
 
@@ -129,15 +130,20 @@ public sealed class JsonTokenizer : ITokenizer
         for (int id = 0; id < pieces.Count; id++)
             trie.Add(pieces[id].Text, id);
         int[] bytes = [.. Enumerable.Range(0, 256).Select(b => ids.GetValueOrDefault(Tokenizers.ByteName(b), -1))];
-        if (node.Flag("byte_fallback", false) && bytes.Contains(-1))
-            throw node.Field("vocab").Error($"the pieces of all 256 bytes with byte_fallback, {bytes.Count(id => id < 0)} are missing,");
+        bool byteFallback = node.Flag("byte_fallback", false);
+        if (byteFallback && bytes.Contains(-1))
+        {
+            throw new MdmException($"{node.File}: found pieces of {bytes.Count(id => id >= 0)} bytes, expected all 256 with "
+                + "byte_fallback");
+        }
+
         return new UnigramModel
         {
             Pieces = trie,
             Scores = [.. pieces.Select(piece => piece.Score)],
             UnknownScore = pieces.Min(piece => piece.Score) - UnigramModel.UnknownPenalty,
             UnknownId = unknown,
-            ByteIds = node.Flag("byte_fallback", false) ? bytes : null,
+            ByteIds = byteFallback ? bytes : null,
         };
     }
 
@@ -147,7 +153,8 @@ public sealed class JsonTokenizer : ITokenizer
         int id = node.Field("id").Integer();
         if (!ids.TryAdd(content, id) && ids[content] != id)
             throw node.Error($"the id {ids[content]}, which the vocabulary gives it");
-        return new AddedToken(content, id, node.Flag("single_word", false), node.Flag("lstrip", false), node.Flag("rstrip", false));
+        bool Is(string flag) => node.Flag(flag, false);
+        return new AddedToken(content, id, Is("single_word"), Is("lstrip"), Is("rstrip"));
     }
 
     private static int Require(string path, string token, Dictionary<string, int> ids) => ids.TryGetValue(token, out int id)

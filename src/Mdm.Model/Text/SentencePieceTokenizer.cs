@@ -130,8 +130,8 @@ public sealed class SentencePieceTokenizer : ITokenizer
             if (piece.Type == PieceType.Byte)
                 bytes[ByteOf(path, id, piece.Shown)] = id;
             if (piece.Type == PieceType.Unknown)
-                unknown = unknown < 0 ? id : throw new MdmException($"{path}: pieces {unknown} and {id} both are for unknown text, "
-                    + "expected one");
+                unknown = unknown < 0 ? id
+                    : throw new MdmException($"{path}: pieces {unknown} and {id} both are for unknown text, expected one");
         }
 
         if (unknown < 0)

@@ -7,7 +7,8 @@ namespace Mdm.Model.Text;
 /// <summary>The normalisers of a <c>tokenizer.json</c>.</summary>
 internal static class TextReplacement
 {
-    private const string Known = "Sequence, Precompiled, Nmt, NFC, NFD, NFKC, NFKD, Replace, Strip, StripAccents, Lowercase or Prepend";
+    private const string Known =
+        "Sequence, Precompiled, Nmt, NFC, NFD, NFKC, NFKD, Replace, Strip, StripAccents, Lowercase or Prepend";
 
     /// <summary>The function that a normaliser is; none: the text itself.</summary>
     public static Func<string, string> Read(JsonNode? normaliser)

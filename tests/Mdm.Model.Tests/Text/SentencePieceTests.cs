@@ -111,10 +111,10 @@ public class SentencePieceTests
         Refused(new SentencePieceWriter { ModelType = 9 }.WithSpecials(), "of type 9, expected Unigram");
         Refused(new SentencePieceWriter(), "none of 0 pieces is for unknown text");
         Refused(new SentencePieceWriter().WithSpecials().Add("<unk2>", 0, SentencePieceWriter.Unknown), "pieces 2 and 3 both");
-        Refused(new SentencePieceWriter().Add("<unk>", 0, SentencePieceWriter.Unknown).Add("<pad>", 0, SentencePieceWriter.Control),
-            "control piece </s> is missing among 2 pieces");
-        Refused(new SentencePieceWriter().Add("<unk>", 0, SentencePieceWriter.Unknown).Add("</s>", 0, SentencePieceWriter.Control),
-            "control piece <pad> is missing among 2 pieces");
+        SentencePieceWriter unknown = new SentencePieceWriter().Add("<unk>", 0, SentencePieceWriter.Unknown);
+        Refused(unknown.Add("<pad>", 0, SentencePieceWriter.Control), "control piece </s> is missing among 2 pieces");
+        unknown = new SentencePieceWriter().Add("<unk>", 0, SentencePieceWriter.Unknown);
+        Refused(unknown.Add("</s>", 0, SentencePieceWriter.Control), "control piece <pad> is missing among 2 pieces");
         Refused(new SentencePieceWriter { EndPiece = "<eos>" }.WithSpecials(), "control piece <eos> is missing");
         Refused(new SentencePieceWriter().WithSpecials().Add("", -1), "piece 3 is empty");
         Refused(new SentencePieceWriter().WithSpecials().Add("a", float.NaN), "piece 3 has the score NaN");

@@ -44,7 +44,8 @@ internal sealed class SentencePieceWriter
         byte[] normaliser = [.. Delimited(1, "made by a test"u8), .. Characters == null ? [] : Delimited(2, Characters),
             .. Optional(3, AddsSpace), .. Optional(4, RemovesSpaces), .. Optional(5, MarksSpaces)];
         // Fields that no reader needs know, of every kind.
-        byte[] unknown = [.. Varint(200 << 3 | 1), .. new byte[8], .. Varint(201 << 3 | 5), .. new byte[4], .. Integer(202, 1 << 30)];
+        byte[] unknown = [.. Varint(200 << 3 | 1), .. new byte[8], .. Varint(201 << 3 | 5), .. new byte[4],
+            .. Integer(202, 1 << 30)];
         return [.. pieces, .. Delimited(2, training), .. Delimited(3, normaliser), .. unknown];
     }
 

@@ -10,8 +10,8 @@ public class TokenizersTests
 {
     private static readonly string[] s_files =
     [
-        "sp_t5/spiece.model", "sp_byte/spiece.model", "sp_t5/tokenizer.json", "sp_t5/tokenizer_nmt.json", "sp_byte/tokenizer.json",
-        "mdm_t5.vocab", "mdm_small.vocab",
+        "sp_t5/spiece.model", "sp_byte/spiece.model", "sp_t5/tokenizer.json", "sp_t5/tokenizer_nmt.json",
+        "sp_byte/tokenizer.json", "mdm_t5.vocab", "mdm_small.vocab",
     ];
 
     private static string Work(string name) => Path.Combine(TestContext.CurrentContext.WorkDirectory, name);
@@ -88,7 +88,8 @@ public class TokenizersTests
     {
         ITokenizer tokenizer = Tokenizers.Open(RecordedTexts.Path(file));
         const int size = 100_000;
-        foreach (string part in new[] { "a red circle on a table, ", "a", " ", "<", "</s>", "e\u0301\u0323", "\u6F22", "\u200D", "\uD83D\uDE00", "\u2581" })
+        string[] parts = ["a red circle on a table, ", "a", " ", "<", "</s>", "e\u0301\u0323", "\u6F22", "\u200D", "\uD83D\uDE00"];
+        foreach (string part in parts)
         {
             string text = string.Concat(Enumerable.Repeat(part, size / part.Length));
             Assert.That(tokenizer.Encode(text), Has.Length.LessThanOrEqualTo(4 * size), part);
@@ -131,35 +132,35 @@ public class TokenizersTests
     [TestCase("a.model", "version https://git-lfs.github.com/spec/v1\nsize 791656\n", "is a Git LFS pointer")]
     [TestCase("a.model", "no model at all", "is no complete SentencePiece model")]
     [TestCase("a.model", "\u0012\u0000", "ends after 0 pieces without its settings")]
-    [TestCase("a.json", "{\"model\": {", "is no complete JSON")]
+    [TestCase("a.json", "{'model': {", "is no complete JSON")]
     [TestCase("a.json", "[1]", "the file is [1], expected an object")]
     [TestCase("a.json", "{}", "model is missing, expected a Hugging Face tokenizer")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", "model.type is \"BPE\", expected Unigram")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", "model.type is \"WordPiece\", expected Unigram")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\"}}", "model has no vocab")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "model.vocab is [], expected pieces")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0,1]]}}", "model.vocab[0] is [\"a\",0,1]")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",\"b\"]]}}", "model.vocab[0][1] is \"b\", expected a number")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"\\ud800\",1]]}}", "model.vocab[0][0] is")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",1]]}}", "model.vocab[1] is [\"a\",1]")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}", "model.unk_id is 1, expected one of 1")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"byte_fallback\":true,\"vocab\":[[\"a\",0]]}}", "256 are missing")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"</s>\",0]]}}", "token <pad> is missing among 1 tokens")]
-    [TestCase("a.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"<pad>\",0]]}}", "token </s> is missing among 1 tokens")]
-    [TestCase("a.json", "{\"normalizer\":{\"type\":\"BertNormalizer\"},\"model\":M}", "a normalizer of type Sequence")]
-    [TestCase("a.json", "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?\"},\"model\":M}", "expected base64")]
-    [TestCase("a.json", "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"},\"model\":M}", "expected a table")]
-    [TestCase("a.json", "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(a)\\\\1\"},\"content\":\"\"},\"model\":M}",
+    [TestCase("a.json", "{'model':{'type':'BPE','vocab':{}}}", "model.type is \"BPE\", expected Unigram")]
+    [TestCase("a.json", "{'model':{'type':'WordPiece','vocab':{}}}", "model.type is \"WordPiece\", expected Unigram")]
+    [TestCase("a.json", "{'model':{'type':'Unigram'}}", "model has no vocab")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[]}}", "model.vocab is [], expected pieces")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['a',0,1]]}}", "model.vocab[0] is [\"a\",0,1]")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['a','b']]}}", "model.vocab[0][1] is \"b\", expected a number")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['\\ud800',1]]}}", "model.vocab[0][0] is")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['a',0],['a',1]]}}", "model.vocab[1] is [\"a\",1]")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','unk_id':1,'vocab':[['a',0]]}}", "model.unk_id is 1, expected one of 1")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','byte_fallback':true,'vocab':[['a',0]]}}", "found pieces of 0 bytes, expected all 256")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['</s>',0]]}}", "token <pad> is missing among 1 tokens")]
+    [TestCase("a.json", "{'model':{'type':'Unigram','vocab':[['<pad>',0]]}}", "token </s> is missing among 1 tokens")]
+    [TestCase("a.json", "{'normalizer':{'type':'BertNormalizer'},'model':M}", "a normalizer of type Sequence")]
+    [TestCase("a.json", "{'normalizer':{'type':'Precompiled','precompiled_charsmap':'?'},'model':M}", "expected base64")]
+    [TestCase("a.json", "{'normalizer':{'type':'Precompiled','precompiled_charsmap':'AAAA'},'model':M}", "expected a table")]
+    [TestCase("a.json", "{'normalizer':{'type':'Replace','pattern':{'Regex':'(a)\\\\1'},'content':''},'model':M}",
         "expected a regular expression")]
-    [TestCase("a.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":M}", "a pre_tokenizer of type Sequence")]
-    [TestCase("a.json", "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"prepend_scheme\":\"often\"},\"model\":M}", "always, first or never")]
-    [TestCase("a.json", "{\"added_tokens\":[{\"id\":5,\"content\":\"<pad>\"}],\"model\":M}", "expected the id 0, which the vocabulary")]
-    [TestCase("a.json", "{\"added_tokens\":[{\"id\":-5,\"content\":\"<x>\"}],\"model\":M}", "is -5, expected an integer from 0")]
+    [TestCase("a.json", "{'pre_tokenizer':{'type':'ByteLevel'},'model':M}", "a pre_tokenizer of type Sequence")]
+    [TestCase("a.json", "{'pre_tokenizer':{'type':'Metaspace','prepend_scheme':'often'},'model':M}", "always, first or never")]
+    [TestCase("a.json", "{'added_tokens':[{'id':5,'content':'<pad>'}],'model':M}", "expected the id 0, which the vocabulary")]
+    [TestCase("a.json", "{'added_tokens':[{'id':-5,'content':'<x>'}],'model':M}", "is -5, expected an integer from 0")]
     public void Unfit_files_are_refused_in_one_line(string name, string content, string expected)
     {
-        const string model = "{\"type\":\"Unigram\",\"unk_id\":2,\"vocab\":[[\"<pad>\",0],[\"</s>\",0],[\"<unk>\",0]]}";
+        const string model = "{'type':'Unigram','unk_id':2,'vocab':[['<pad>',0],['</s>',0],['<unk>',0]]}";
         string path = Work(name);
-        File.WriteAllText(path, content.Replace("\"model\":M", "\"model\":" + model, StringComparison.Ordinal));
+        File.WriteAllText(path, content.Replace("'model':M", $"'model':{model}", StringComparison.Ordinal).Replace('\'', '"'));
         Assert.That(() => Tokenizers.Open(path), Throws.TypeOf<MdmException>()
             .With.Message.Contains(expected).And.Message.Contains(path).And.Message.Not.Contains('\n'));
     }
@@ -200,10 +201,11 @@ public class TokenizersTests
         Assert.That(warning, isUnknown ? Is.EqualTo("not in the vocabulary: \u4E5C") : Is.Null);
     }
 
-    /// <summary>Words of captions, special tokens, and characters of every block, halves of pairs and controls among them.</summary>
+    /// <summary>Words of captions, special tokens, characters of every block, halves of pairs and controls among them.</summary>
     private static string RandomText(Random random)
     {
-        string[] parts = ["a red circle", " on", "a", " ", "  ", "</s>", "<pad>", "<extra_id_1>", "<0x41>", "\uFF1C/s>", "\u2581", "\t"];
+        string[] parts = ["a red circle", " on", "a", " ", "  ", "</s>", "<pad>", "<extra_id_1>", "<0x41>", "\uFF1C/s>",
+            "\u2581", "\t"];
         var text = new StringBuilder();
         for (int i = random.Next(12); i > 0; i--)
         {
