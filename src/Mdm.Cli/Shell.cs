@@ -45,6 +45,7 @@ internal static class Shell
         GradcheckVerb.Verb,
         DoctorVerb.Verb,
         FetchVerb.Verb,
+        EmbedVerb.Verb,
         ConvertVerb.Verb,
     ];
 

@@ -58,17 +58,20 @@ public sealed class Batch
 
     /// <summary>The text features computed beforehand, padded with zeros to the longest, and their mask.</summary>
     /// <param name="device">Where to.</param>
-    /// <param name="dropped">Per sample: leave its text out (all zeros and masked).</param>
-    public TextFeatures Features(IDevice device, IReadOnlyList<bool> dropped)
+    /// <param name="dropped">Per sample: leave its text out.</param>
+    /// <param name="empty">Features of the empty caption, in place of those left out; null: zeros, and masked.</param>
+    internal TextFeatures Features(IDevice device, IReadOnlyList<bool> dropped, TextArray? empty = null)
     {
-        int width = _features[0]!.Width, length = Math.Max(1, _features.Max(f => f!.Tokens));
+        int width = _features[0]!.Width;
+        TextArray[] used = _features.Select((own, i) => dropped[i] && empty != null ? empty : own!).ToArray();
+        int length = Math.Max(1, used.Max(f => f.Tokens));
         float[] values = new float[Count * length * width], mask = new float[Count * length];
         for (int i = 0; i < Count; i++)
         {
-            TextArray own = _features[i]!;
+            TextArray own = used[i];
             if (own.Width != width)
                 throw new MdmException($"text features have the widths {width} and {own.Width}, expected one width");
-            if (dropped[i])
+            if (dropped[i] && empty == null)
                 continue;
             own.Values.CopyTo(values, i * length * width);
             mask.AsSpan(i * length, own.Tokens).Fill(1);

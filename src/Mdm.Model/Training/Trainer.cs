@@ -35,6 +35,7 @@ public sealed class Trainer : IDisposable
     private readonly LearningRate _learningRate;
     private readonly CheckpointWriter _checkpoints;
     private readonly CaptionTokenizer? _tokenizer;
+    private readonly TextArray? _emptyText;
     private readonly RandomStream _noise;
     private readonly RandomStream _dropout;
     private PhiloxSequence _captionDrop;
@@ -64,6 +65,9 @@ public sealed class Trainer : IDisposable
             _network.GradientCheckpointing = config.GradientCheckpointing;
             _loss = new DiffusionLoss(new DiffusionProcess(_config.DiffusionConfig, _network.NestRatios));
             _tokenizer = _text == null ? null : new CaptionTokenizer(_text.Tokenizer, config.ReaderConfig);
+            _emptyText = config is { UsePrecomputedTextEmbeddings: true, FileList.Length: > 0 }
+                ? TextEmbedding.EmptyOf(config.FileList)
+                : null;
             _checkpoints = new CheckpointWriter(_config, _text);
             _network.Store.Place(device, training: true, seed, Devices.ComputeType(device, config.Fp16));
             _adam = new Adam(_network.Store, new AdamOptions(
@@ -247,7 +251,7 @@ public sealed class Trainer : IDisposable
         for (int i = 0; i < dropped.Length && _config.CondDropProb > 0; i++)
             dropped[i] = _captionDrop.Uniform() < _config.CondDropProb;
         if (_text == null)
-            return batch.Features(_device, dropped);
+            return batch.Features(_device, dropped, _emptyText);
         int[][] tokens = batch.Tokens.Select((own, i) => dropped[i] ? _tokenizer!.Empty : own).ToArray();
         return _text.Encode(tokens, _tokenizer!.PaddedLength);
     }

@@ -6,7 +6,7 @@ using Mdm.Kernels;
 
 namespace Mdm.Tensors.Formats;
 
-/// <summary>Reads NumPy's .npy: floating-point arrays in C order, little-endian.</summary>
+/// <summary>Reads and writes NumPy's .npy: floating-point arrays in C order, little-endian.</summary>
 public static partial class NpyFile
 {
     private static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
@@ -47,6 +47,39 @@ public static partial class NpyFile
                 + StoredTensor.Describe(shape));
         byte[] copy = data.ToArray();
         return (shape, new StoredTensor(name, type, shape, () => copy).ToFloats());
+    }
+
+    /// <summary>A file (version 1.0) with a matrix.</summary>
+    /// <param name="rows">Its rows.</param>
+    /// <param name="cols">Its columns.</param>
+    /// <param name="values">Row by row.</param>
+    /// <param name="half">Rounds the elements to float16, which halves the file.</param>
+    /// <exception cref="MdmException">A number is beyond the range of float16.</exception>
+    public static byte[] Write(int rows, int cols, ReadOnlySpan<float> values, bool half = false)
+    {
+        if (values.Length != (long)rows * cols)
+            throw new ArgumentException($"{values.Length} numbers do not fill [{rows}, {cols}]");
+        const int Start = 10, Alignment = 64;
+        string header = $"{{'descr': '{(half ? "<f2" : "<f4")}', 'fortran_order': False, 'shape': ({rows}, {cols}), }}";
+        // Blanks and a line end fill up to where the data are aligned.
+        int length = (Start + header.Length + 1 + Alignment - 1) / Alignment * Alignment - Start;
+        byte[] bytes = new byte[Start + length + values.Length * (half ? 2 : sizeof(float))];
+        Magic.CopyTo(bytes);
+        bytes[6] = 1;
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), (ushort)length);
+        Encoding.Latin1.GetBytes(header.PadRight(length - 1) + "\n").CopyTo(bytes, Start);
+        Span<byte> data = bytes.AsSpan(Start + length);
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (!half)
+                BinaryPrimitives.WriteSingleLittleEndian(data[(4 * i)..], values[i]);
+            else if (Half.IsFinite((Half)values[i]) || !float.IsFinite(values[i]))
+                BinaryPrimitives.WriteHalfLittleEndian(data[(2 * i)..], (Half)values[i]);
+            else
+                throw new MdmException($"found the number {values[i]:G4}, expected at most 65504, where float16 ends");
+        }
+
+        return bytes;
     }
 
     private static long[] Shape(string text, string name)
