@@ -174,9 +174,24 @@ public interface IElementwiseKernels
     /// device computes in.</summary>
     void CopyRows(int rows, int cols, Rows source, RowsTarget destination);
 
+    /// <summary>y[o·to.Outer + r·to.Row + c·to.Col + i] = x[o·from.Outer + r·from.Row + c·from.Col + i], i &lt; grid.Inner:
+    /// changes the order of axes, joins, or repeats (a distance of 0 in x). Blocks of y do not overlap. One type for both, of those that
+    /// the device computes in.</summary>
+    void CopyBlocks(in BlockGrid grid, Ptr x, in BlockStrides from, Target y, in BlockStrides to);
+
     /// <summary>Converts between float32, bfloat16, float16 and float64 (round to nearest even), and uint8/int32/int64 to float32.</summary>
     void Cast(long n, Ptr source, Ptr destination);
 }
+
+/// <summary>Blocks of Inner neighbouring elements, Outer x Rows x Cols of them.</summary>
+public readonly record struct BlockGrid(int Outer, int Rows, int Cols, int Inner)
+{
+    /// <summary>Elements of all blocks.</summary>
+    public long Count => (long)Outer * Rows * Cols * Inner;
+}
+
+/// <summary>Distances between the blocks of a <see cref="BlockGrid"/> along its axes, in elements.</summary>
+public readonly record struct BlockStrides(long Outer, long Row, long Col);
 
 /// <summary>Sums and what is made of them. Sums run in float64 or pairwise, in a fixed order.</summary>
 public interface IReductionKernels
@@ -256,7 +271,16 @@ public interface IIndexingKernels
 
     /// <summary>y[b] = [sin(t_b f_k) for k < d, cos(t_b f_k) for k < d], f_k = exp(-k ln(10000)/d), d = width/2.</summary>
     void Sinusoid(int batch, int width, Ptr t, Ptr y);
+
+    /// <summary>Rotary positions: with t = r mod Positions, k = (j mod HeadWidth)/2, d = HeadWidth and
+    /// φ = t·10000^(-2k/d), for even columns j &lt; Columns of row r: y[j] = x[j] cos φ - x[j+1] sin φ,
+    /// y[j+1] = x[j+1] cos φ + x[j] sin φ. Inverse: -φ, which is also the gradient. Columns beyond those stay as they are.
+    /// x and y are different memory.</summary>
+    void Rotate(in RotaryShape shape, Rows x, RowsTarget y);
 }
+
+/// <summary>Rows whose first Columns columns (whole heads of an even width) are rotated.</summary>
+public readonly record struct RotaryShape(int Rows, int Positions, int Columns, int HeadWidth, bool Inverse = false);
 
 /// <summary>One flat pass over all parameters.</summary>
 public interface IOptimizerKernels

@@ -104,6 +104,12 @@ public sealed partial class CountingKernels
         Count(KernelFamily.Elementwise, destination.Accumulate ? n : 0, Read(source.Ptr, n) + Write(destination, n));
     }
 
+    public void CopyBlocks(in BlockGrid grid, Ptr x, in BlockStrides from, Target y, in BlockStrides to)
+    {
+        if (!y.IsNone)
+            Count(KernelFamily.Elementwise, y.Accumulate ? grid.Count : 0, Read(x, grid.Count) + Write(y, grid.Count));
+    }
+
     public void Cast(long n, Ptr source, Ptr destination) =>
         Count(KernelFamily.Elementwise, 0, Read(source, n) + Read(destination, n));
 
@@ -194,6 +200,13 @@ public sealed partial class CountingKernels
 
     public void Sinusoid(int batch, int width, Ptr t, Ptr y) =>
         Count(KernelFamily.Indexing, 2L * batch * width, Read(t, batch) + Read(y, (long)batch * width));
+
+    public void Rotate(in RotaryShape shape, Rows x, RowsTarget y)
+    {
+        long n = (long)shape.Rows * shape.Columns;
+        if (!y.IsNone)
+            Count(KernelFamily.Indexing, 6 * n, Read(x.Ptr, n) + Write(y, n));
+    }
 
     public void SquaredNorm(long n, Ptr gradients, Ptr state) => Count(KernelFamily.Optimizer, 2 * n, Read(gradients, n));
 

@@ -8,7 +8,7 @@ internal sealed partial class CudaKernels(CudaDevice device) : IKernels
     public static IReadOnlyList<KernelModule> Modules { get; } =
     [
         .. MatrixModules, .. ConvolutionModules, .. NormalizationModules, .. AttentionModules, .. ElementwiseModules,
-        .. ReductionModules, .. ResamplingModules, .. RandomModules, .. IndexingModules, .. OptimizerModules,
+        .. ReductionModules, .. ResamplingModules, .. RandomModules, .. IndexingModules, .. BlocksModules, .. OptimizerModules,
     ];
 
     /// <summary>Queues a kernel of a file that is compiled once for each type of activations.</summary>

@@ -41,6 +41,8 @@ public static class KernelShapes
             + (s.Upsample ? " x2" : s.Stride == 2 ? " /2" : ""),
         GroupNormShape s => $"{s.Batch}x{s.Positions}x{s.Channels}/{s.Groups}{(s.Silu ? " silu" : "")}",
         AttentionShape s => $"{s.Batch}x{s.Heads}x{s.HeadWidth} {s.Queries}x{s.Keys}",
+        BlockGrid s => $"{s.Outer}x{s.Rows}x{s.Cols}x{s.Inner}",
+        RotaryShape s => $"{s.Rows}x{s.Columns} {s.Positions} heads of {s.HeadWidth}",
         AdamOptions or float or double or nint or null => null,
         Enum e => e.ToString(),
         IFormattable f => f.ToString(null, CultureInfo.InvariantCulture),

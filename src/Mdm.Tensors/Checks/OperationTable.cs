@@ -16,6 +16,7 @@ public static class OperationTable
         .. UnaryCases.All(),
         .. ArithmeticCases.All(),
         .. JoiningCases.All(),
+        .. FrameCases.All(),
         .. ReductionCases.All(),
         .. ResamplingCases.All(),
         .. LookupCases.All(),

@@ -74,6 +74,34 @@ public sealed class Conv3x3 : Module<Tensor>
     protected override Tensor Forward(Tensor x) => Op.Conv3x3(x, _weight, _bias, _stride, _upsample);
 }
 
+/// <summary>Convolution of three taps over frames with padding 1 and bias: X is [B·Frames,H,W,I], the weight [O,1,3,I]
+/// (checkpoint [O,I,3]).</summary>
+public sealed class FrameConv : Module<(Tensor X, int Frames)>
+{
+    private readonly Parameter _weight;
+    private readonly Parameter _bias;
+    private readonly int _stride;
+    private readonly bool _upsample;
+
+    /// <param name="context">Where it is.</param>
+    /// <param name="inputs">Input channels.</param>
+    /// <param name="outputs">Output channels.</param>
+    /// <param name="stride">1 or 2 frames.</param>
+    /// <param name="upsample">Double every frame first.</param>
+    public FrameConv(ModuleContext context, int inputs, int outputs, int stride = 1, bool upsample = false)
+        : base(context)
+    {
+        Shape shape = new(outputs, 1, 3, inputs), fileShape = new(outputs, inputs, 3);
+        _weight = context.Parameter("weight", shape, fileShape, Initialisation.FanIn, 3 * inputs);
+        _bias = context.Parameter("bias", new Shape(outputs), Initialisation.FanIn, 3 * inputs);
+        _stride = stride;
+        _upsample = upsample;
+    }
+
+    protected override Tensor Forward((Tensor X, int Frames) input) =>
+        Op.ConvFrames(input.X, input.Frames, _weight, _bias, _stride, _upsample);
+}
+
 /// <summary>GroupNorm with per-channel scale and shift, fused with what follows it.</summary>
 public sealed class GroupNorm : Module<Tensor>
 {

@@ -6,7 +6,7 @@ namespace Mdm.Tensors.Operations;
 
 internal static class JoiningCases
 {
-    public static IEnumerable<OperationCase> All() => [.. Concatenate(), .. BatchSlice(), .. PadBatch(), .. JoinBatches()];
+    public static IEnumerable<OperationCase> All() => [.. Concatenate(), .. BatchSlice(), .. PadBatch(), .. JoinBatches(), .. EveryNthSample()];
 
     private static IEnumerable<OperationCase> Concatenate()
     {
@@ -62,6 +62,16 @@ internal static class JoiningCases
 
         yield return OperationCase.Refused("PadBatch", "a smaller batch", [Variable("x", new(3, 4))],
             t => Op.PadBatch(t[0], 2), "3 samples do not fit a batch of 2");
+    }
+
+    private static IEnumerable<OperationCase> EveryNthSample()
+    {
+        foreach ((Shape shape, int step) in new (Shape, int)[] { (new(6, 2, 3), 2), (new(4, 5), 4), (new(3, 7), 1) })
+            yield return OperationCase.Of("EveryNthSample", $"{step} of {shape}", [Constant("x", shape)],
+                t => Op.EveryNthSample(t[0], step),
+                t => [.. t[0].Chunk(t[0].Length / shape[0]).Where((_, i) => i % step == 0).SelectMany(s => s)], 0);
+        yield return OperationCase.Refused("EveryNthSample", "a step that does not divide", [Constant("x", new(4, 3))],
+            t => Op.EveryNthSample(t[0], 3), "every 3-th sample of a batch of 4");
     }
 
     private static IEnumerable<OperationCase> JoinBatches()

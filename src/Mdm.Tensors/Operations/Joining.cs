@@ -61,6 +61,17 @@ public static partial class Op
         return Tape.Record(y, [x], saved: [], dy => AddScaled(x, 1, dy.Ptr, dy.Target(x)));
     }
 
+    /// <summary>Samples 0, step, 2·step, ... of a batch: [B,...] to [B/step,...]. No gradient.</summary>
+    public static Tensor EveryNthSample(Tensor x, int step)
+    {
+        if (step < 1 || x.Shape[0] % step != 0)
+            throw new ArgumentException($"every {step}-th sample of a batch of {x.Shape[0]}, expected a number that divides it");
+        int batch = x.Shape[0] / step, inner = checked((int)(x.Count / Math.Max(1, x.Shape[0])));
+        Tensor y = Tensor.Empty(x.Device, x.Shape.With(0, batch), x.Type);
+        x.Kernels.CopyRows(batch, inner, new Rows(x.Ptr, step * inner), new RowsTarget(y.Ptr, inner, false));
+        return y;
+    }
+
     /// <summary>Joins batches: [B₁,...] and [B₂,...] to [B₁+B₂,...]. No gradient.</summary>
     public static Tensor JoinBatches(Tensor a, Tensor b)
     {
