@@ -109,7 +109,7 @@ public static class ConfigValidator
 
     private static string? SizeFinding(UNetConfig config, int size, string name)
     {
-        int factor = config.Scales()[0] << (config.Chain().Last().Levels - 1);
+        int factor = config.SizeFactor;
         return size == -1 || (size > 0 && size % factor == 0) ? null
             : $"{name}: found {size}, expected a multiple of {factor}, by which the networks reduce it";
     }

@@ -88,8 +88,7 @@ internal sealed class NetworkValidator
                 + "network around it");
         if (_config.SkipInnerUnetInput)
             _findings.Add($"{_path}.skip_inner_unet_input: found true, expected false (not supported)");
-        if (outer != null && _config.TemporalMode)
-            _findings.Add($"{_path}.temporal_mode: found true, expected false in an inner network");
+        CheckTemporalMode();
         CheckMicroConditions();
         if (_config is { InnerConfig: null, NumLmHeadLayers: > 0, ConditioningWidth: > 0 }
             && _config.ConditioningWidth % Heads != 0)
@@ -112,6 +111,21 @@ internal sealed class NetworkValidator
         if (list.Length != 1 && list.Length != _config.Levels)
             _findings.Add($"{_path}.{name}: found {list.Length} entries, expected 1 or {_config.Levels}, one per level of "
                 + "resolution_channels");
+    }
+
+    private void CheckTemporalMode()
+    {
+        if (!_config.TemporalMode)
+            return;
+        if (_config.InnerConfig == null)
+            _findings.Add($"{_path}.temporal_mode: found true, expected false in the innermost network: only a network around "
+                + "another one sees frames");
+        if (_config.ResamplesFrames && _config.Levels % 2 == 0)
+            _findings.Add($"{_path}.resolution_channels: found {_config.Levels} levels, expected an odd number with "
+                + "temporal_mode: each but the last halves the frames, and they are a square grid");
+        if (_config is { TemporalSpatialDs: true, NumTemporalAttentionLayers: { } layers } && layers.Any(n => n > 0))
+            _findings.Add($"{_path}.num_temporal_attention_layers: found {layers.Max()}, expected 0 with temporal_spatial_ds, "
+                + "which has no attention over frames");
     }
 
     private void CheckMicroConditions()

@@ -33,6 +33,8 @@ public readonly record struct MicroCondition(string Name, double Default);
 /// changes the object it is given.</summary>
 public sealed class UNetConfig
 {
+    private const int LeastPickedSide = 4;
+
     // Unset until given, because the default depends on whether a network is nested inside.
     private bool? _skipMidBlocks;
     private bool? _skipCondEmb;
@@ -90,7 +92,7 @@ public sealed class UNetConfig
     [Setting("The image is a grid of video frames")]
     public bool TemporalMode { get; set; }
 
-    [Setting("Temporal mode resamples in space instead of time")]
+    [Setting("Temporal mode resamples in space instead of time; the grid is that of the inner network")]
     public bool TemporalSpatialDs { get; set; }
 
     [Setting("Attention over frames uses rotary positions")]
@@ -148,9 +150,37 @@ public sealed class UNetConfig
     /// <summary>Attention layers after each residual block of a level, 0 where the level has none.</summary>
     public int AttentionLayersAt(int level) => AttentionLevels.Contains(level) ? At(NumAttentionLayers, level) : 0;
 
-    /// <summary>Attention layers over frames of a level, 0 without temporal mode.</summary>
+    /// <summary>Attention layers over frames of a level, 0 where frames are not resampled.</summary>
     public int TemporalLayersAt(int level) =>
-        TemporalMode && NumTemporalAttentionLayers is { Length: > 0 } layers ? At(layers, level) : 0;
+        ResamplesFrames && NumTemporalAttentionLayers is { Length: > 0 } layers ? At(layers, level) : 0;
+
+    /// <summary>Whether levels halve the number of frames and not their size.</summary>
+    public bool ResamplesFrames => TemporalMode && !TemporalSpatialDs;
+
+    /// <summary>The image is a grid of that many by that many frames, 1 without temporal mode.</summary>
+    public int GridSide => !TemporalMode ? 1 : Scales()[ResamplesFrames || InnerConfig == null ? 0 : 1];
+
+    /// <summary>As <see cref="GridSide"/>, of the features at the lowest level.</summary>
+    public int LowestGridSide => TemporalMode && InnerConfig != null ? Scales()[1] : 1;
+
+    /// <summary>The image's side in frames as the loss sees it, which picks the frames for lower resolutions. As in the original,
+    /// a picture has at least 4 x 4 frames there, even if the network sees blocks of 2 x 2 of them as one.</summary>
+    public int PickedGridSide => Math.Max(LeastPickedSide, Chain().Max(c => c.GridSide));
+
+    /// <summary>The number by which sides of images must be divisible.</summary>
+    public int SizeFactor
+    {
+        get
+        {
+            UNetConfig[] chain = Chain().ToArray();
+            int[] scales = Scales();
+            // Attention over frames works on frames of half the size.
+            bool halved = chain.Any(c => Enumerable.Range(0, c.Levels).Any(level => c.TemporalLayersAt(level) > 0));
+            int factor = scales[0] << Math.Max(chain[^1].Levels - 1, halved ? 1 : 0);
+            int first = Array.FindIndex(chain, c => c.ResamplesFrames);
+            return first < 0 ? factor : Math.Max(factor, PickedGridSide * scales[0] / scales[first]);
+        }
+    }
 
     /// <summary>Size of each network's image over the innermost one's: [16, 4, 1] for 1024 over 256 over 64.</summary>
     public int[] Scales()
@@ -159,7 +189,8 @@ public sealed class UNetConfig
         int[] scales = new int[chain.Length];
         scales[^1] = 1;
         for (int i = chain.Length - 2; i >= 0; i--)
-            scales[i] = scales[i + 1] << (chain[i].Levels - 1);
+            // Halving the frames twice halves the side of their grid once.
+            scales[i] = scales[i + 1] << (chain[i].ResamplesFrames ? (chain[i].Levels - 1) / 2 : chain[i].Levels - 1);
         return scales;
     }
 

@@ -52,8 +52,11 @@ internal sealed class SelfAttention : Module<(Tensor X, EncodedText? Text)>
         Tensor attended = Op.SelfAttention(qkv, Heads);
         if (_kvCond != null && text != null)
         {
-            Tensor kv = _kvCond.Call(_normCond!.Call(text.Tokens));
-            attended = Op.Add(attended, Op.CrossAttention(qkv, kv, Heads, text.Mask));
+            // All frames of a sample see its text.
+            int frames = batch / text.Tokens.Shape[0];
+            Tensor kv = Op.RepeatSamples(_kvCond.Call(_normCond!.Call(text.Tokens)), frames);
+            Tensor? mask = text.Mask == null ? null : Op.RepeatSamples(text.Mask, frames);
+            attended = Op.Add(attended, Op.CrossAttention(qkv, kv, Heads, mask));
         }
 
         Tensor y = _projOut.CallAndAdd(attended.Reshape(x.Shape.ToArray()), x);
@@ -70,25 +73,38 @@ internal sealed class TextBlock(ModuleContext context, int width) : Module<(Tens
     protected override Tensor Forward((Tensor X, Tensor? Mask) input) => _mlp.Call(_attn.Call(input));
 }
 
-/// <summary>x + proj_out(attend(qkv(norm(x)))) over the tokens of x [B,N,C], 8 heads.</summary>
+/// <summary>x + proj_out(attend(qkv(norm(x)))) over the tokens of x [B,N,C].</summary>
 internal sealed class SelfAttention1D : Module<(Tensor X, Tensor? Mask)>
 {
     private readonly LayerNorm _norm;
     private readonly Linear _qkv;
     private readonly Linear _projOut;
+    private readonly int _heads;
+    private readonly bool _rotary;
 
-    public SelfAttention1D(ModuleContext context, int width)
+    /// <param name="context">Where it is.</param>
+    /// <param name="width">C.</param>
+    /// <param name="heads">Number of heads.</param>
+    /// <param name="rotary">Queries and keys are turned by their positions.</param>
+    public SelfAttention1D(ModuleContext context, int width, int heads = SelfAttention.Heads, bool rotary = false)
         : base(context)
     {
-        if (width % SelfAttention.Heads != 0)
-            throw new MdmException($"{context.Path}: {width} channels are not divisible by {SelfAttention.Heads} heads");
+        if (heads == 0 || width % heads != 0)
+            throw new MdmException($"{context.Path}: {width} channels are not divisible by {heads} heads");
+        _heads = heads;
+        _rotary = rotary;
         _norm = new LayerNorm(context / "norm", width);
         _qkv = new Linear(context / "qkv", width, 3 * width);
         _projOut = new Linear(context / "proj_out", width, width, zero: true);
     }
 
-    protected override Tensor Forward((Tensor X, Tensor? Mask) input) =>
-        _projOut.CallAndAdd(Op.SelfAttention(_qkv.Call(_norm.Call(input.X)), SelfAttention.Heads, input.Mask), input.X);
+    protected override Tensor Forward((Tensor X, Tensor? Mask) input)
+    {
+        Tensor qkv = _qkv.Call(_norm.Call(input.X));
+        if (_rotary)
+            qkv = Op.RotaryPositions(qkv, _heads);
+        return _projOut.CallAndAdd(Op.SelfAttention(qkv, _heads, input.Mask), input.X);
+    }
 }
 
 /// <summary>x + main(x), main = LayerNorm, linear to 4C, GELU, linear to C.</summary>

@@ -81,11 +81,6 @@ public static class NetworkBuilder
     /// <param name="config">Left as it is.</param>
     /// <param name="textWidth">Width of the language model's features; 0 for an unconditional network.</param>
     /// <exception cref="MdmException">The configuration cannot be built: which module, what it found and expected.</exception>
-    public static DenoisingNetwork Build(UNetConfig config, int textWidth)
-    {
-        foreach (UNetConfig level in config.Chain())
-            if (level.TemporalMode)
-                throw new MdmException("unet_config.temporal_mode: true is not supported yet, expected false");
-        return new DenoisingNetwork(new ParameterStore(), config.WithTextWidth(textWidth));
-    }
+    public static DenoisingNetwork Build(UNetConfig config, int textWidth) =>
+        new(new ParameterStore(), config.WithTextWidth(textWidth));
 }

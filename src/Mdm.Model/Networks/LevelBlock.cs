@@ -12,17 +12,24 @@ namespace Mdm.Model.Networks;
 /// <param name="Groups">Groups of the ResNets' norms.</param>
 /// <param name="Dropout">Of the ResNets.</param>
 /// <param name="UseFfn">Feed-forward parts in attention layers.</param>
+/// <param name="TemporalLayers">Layers of attention over frames after those.</param>
+/// <param name="RotaryPositions">Whether those know the frames' order.</param>
+/// <param name="ResamplesFrames">Whether the change of resolution is one of the number of frames.</param>
 internal sealed record LevelOptions(
-    int Channels, int AttentionLayers, int TemporalDim, int ConditioningWidth, int Groups, double Dropout, bool UseFfn);
+    int Channels, int AttentionLayers, int TemporalDim, int ConditioningWidth, int Groups, double Dropout, bool UseFfn,
+    int TemporalLayers, bool RotaryPositions, bool ResamplesFrames);
 
-/// <summary>The ResNets of one level, each followed by its attention layers, and the change of resolution behind them. On the
-/// way down every output is kept for the way up, which reads them in reverse.</summary>
+/// <summary>The ResNets of one level, each followed by its attention layers (over pixels, then over frames), and the change of
+/// resolution behind them. On the way down every output is kept for the way up, which reads them in reverse.</summary>
 internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stack<Tensor> Skips)>
 {
     private readonly ResNetBlock[] _resnets;
     private readonly SelfAttention[] _attn;
+    private readonly TemporalAttention[] _temporalAttn;
     private readonly Conv3x3? _resample;
+    private readonly FrameConv? _resampleFrames;
     private readonly int _attentionLayers;
+    private readonly int _temporalLayers;
     private readonly Direction _direction;
 
     public LevelBlock(ModuleContext context, Direction direction, IReadOnlyList<int> resnetInputs, LevelOptions options, bool resample)
@@ -37,7 +44,14 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
         _attn = new SelfAttention[_resnets.Length * _attentionLayers];
         for (int i = 0; i < _attn.Length; i++)
             _attn[i] = new SelfAttention(context / "attn" / i, options.Channels, options.ConditioningWidth, options.UseFfn);
-        if (resample)
+        _temporalLayers = options.TemporalLayers;
+        _temporalAttn = new TemporalAttention[_resnets.Length * _temporalLayers];
+        for (int i = 0; i < _temporalAttn.Length; i++)
+            _temporalAttn[i] = new TemporalAttention(context / "t_attn" / i, options.Channels, options.RotaryPositions);
+        if (resample && options.ResamplesFrames)
+            _resampleFrames = new FrameConv(context / "resample", options.Channels, options.Channels,
+                stride: direction == Direction.Up ? 1 : 2, upsample: direction == Direction.Up);
+        else if (resample)
             _resample = direction == Direction.Up
                 ? new Conv3x3(context / "resample", options.Channels, options.Channels, upsample: true)
                 : new Conv3x3(context / "resample", options.Channels, options.Channels, stride: 2);
@@ -72,9 +86,9 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
                 Keep(x);
         }
 
-        if (_resample != null)
+        if (_resample != null || _resampleFrames != null)
         {
-            x = _resample.Call(x);
+            x = _resample?.Call(x) ?? _resampleFrames!.Call((x, x.Shape[0] / conditions.Temb.Shape[0]));
             if (_direction == Direction.Down)
                 Keep(x);
         }
@@ -102,6 +116,8 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
             Tensor h = _resnets[i].Call((t[0], joined, t[1]));
             for (int layer = 0; layer < _attentionLayers; layer++)
                 h = _attn[i * _attentionLayers + layer].Call((h, tokens));
+            for (int layer = 0; layer < _temporalLayers; layer++)
+                h = _temporalAttn[i * _temporalLayers + layer].Call((h, t[1].Shape[0]));
             return h;
         }
     }

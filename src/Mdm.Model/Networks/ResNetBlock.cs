@@ -7,7 +7,7 @@ namespace Mdm.Model.Networks;
 /// <summary>
 /// Residual block: a = conv1(silu(norm1(x))); (s, t) = time_layer(silu(temb)); h = silu(norm2(a)·(1+s)+t);
 /// y = conv2(dropout(h)) + x, or + conv3(x) (1x1) where the widths differ. With a skip, x is the concatenation of X and skip:
-/// norm1 and conv3 read it from the two, so that it is not stored.
+/// norm1 and conv3 read it from the two, so that it is not stored. All frames of a sample have its temb.
 /// </summary>
 internal sealed class ResNetBlock : Module<(Tensor X, Tensor? Skip, Tensor Temb)>
 {
@@ -35,7 +35,8 @@ internal sealed class ResNetBlock : Module<(Tensor X, Tensor? Skip, Tensor Temb)
     {
         (Tensor x, Tensor? skip, Tensor temb) = input;
         Tensor a = _conv1.Call(_norm1.CallSilu(x, skip: skip));
-        Tensor h = _norm2.CallSilu(a, _timeLayer.Call(temb));
+        Tensor scaleShift = Op.RepeatSamples(_timeLayer.Call(temb), x.Shape[0] / temb.Shape[0]);
+        Tensor h = _norm2.CallSilu(a, scaleShift);
         return _conv2.CallAndAdd(Op.Dropout(h, _dropout), Residual(x, skip));
     }
 

@@ -7,7 +7,8 @@ namespace Mdm.Model.Networks;
 
 /// <summary>
 /// A U-Net with text and micro-conditioning, and with <see cref="UNetConfig.InnerConfig"/> a nested one: its middle is then
-/// another network that denoises the next lower resolution (arXiv 2310.15111). Parameters are named as in checkpoints.
+/// another network that denoises the next lower resolution (arXiv 2310.15111). In temporal mode the image is a grid of frames: the
+/// frames lie in the batch here, and grids are what is exchanged with other networks. Parameters are named as in checkpoints.
 /// </summary>
 internal sealed class UNet : Module<LevelInput, LevelOutput>
 {
@@ -25,11 +26,14 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
     private readonly UNet? _inner;
     private readonly Conv3x3? _inAdapter;
     private readonly Conv3x3? _outAdapter;
+    private readonly int _gridSide;
+    private readonly int _lowestGridSide;
 
     public UNet(ModuleContext context, UNetConfig config)
         : base(context)
     {
         _config = config;
+        (_gridSide, _lowestGridSide) = (config.GridSide, config.LowestGridSide);
         int[] channels = config.ResolutionChannels;
         int groups = config.ResnetConfig.NumGroupsNorm, temporalDim = config.TemporalWidth;
         // Text is encoded once, by the innermost network: its width is everybody's.
@@ -64,9 +68,9 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
             :
             [
                 new LevelBlock(context / "mid_blocks" / 0, LevelBlock.Direction.Middle, [width],
-                    Options(channels.Length - 1) with { AttentionLayers = 1 }, resample: false),
+                    Options(channels.Length - 1) with { AttentionLayers = 1, TemporalLayers = 0 }, resample: false),
                 new LevelBlock(context / "mid_blocks" / 1, LevelBlock.Direction.Middle, [width],
-                    Options(channels.Length - 1) with { AttentionLayers = 0 }, resample: false),
+                    Options(channels.Length - 1) with { AttentionLayers = 0, TemporalLayers = 0 }, resample: false),
             ];
 
         int deepest = width;
@@ -103,7 +107,8 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
         }
 
         LevelOptions Options(int level) => new(channels[level], config.AttentionLayersAt(level), temporalDim, textWidth, groups,
-            config.ResnetConfig.Dropout, config.ResnetConfig.UseAttentionFfn);
+            config.ResnetConfig.Dropout, config.ResnetConfig.UseAttentionFfn, config.TemporalLayersAt(level),
+            config.TemporalPositionalEncoding, config.ResamplesFrames);
     }
 
     /// <summary>Gradient checkpointing for this network and those nested in it.</summary>
@@ -118,8 +123,11 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
         int batch = image.Shape[0];
         Conditions conditions = ConditionsOf(input, batch);
 
-        Tensor normalised = _inner != null && !_config.SkipNormalization ? Op.StdNormalize(image) : image;
-        Tensor x = input.Features == null ? _convIn.Call(normalised) : _convIn.CallAndAdd(normalised, input.Features);
+        Tensor frames = Op.GridToFrames(image, _gridSide);
+        Tensor normalised = _inner != null && !_config.SkipNormalization ? Op.StdNormalize(frames) : frames;
+        Tensor x = input.Features == null
+            ? _convIn.Call(normalised)
+            : _convIn.CallAndAdd(normalised, Op.GridToFrames(input.Features, _gridSide));
         var skips = new Stack<Tensor>([x]);
         foreach (LevelBlock block in _downBlocks)
             x = block.Call((x, conditions, skips));
@@ -131,10 +139,12 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
         {
             _inner.Recompute = Recompute;
             int innerBatch = input.Images[1].Shape[0];
-            Tensor handed = Op.PadBatch(_inAdapter!.Call(x), innerBatch);
+            Tensor deepest = Op.FramesToGrid(x, _lowestGridSide);
+            Tensor handed = Op.PadBatch(_inAdapter!.Call(deepest), innerBatch);
             LevelOutput below = _inner.Call(input with { Images = input.Images.Skip(1).ToArray(), Features = handed });
             inner = below.Predictions;
-            x = _outAdapter!.CallAndAdd(Op.BatchSlice(below.Features, 0, batch), x);
+            x = _outAdapter!.CallAndAdd(Op.BatchSlice(below.Features, 0, batch), deepest);
+            x = Op.GridToFrames(x, _lowestGridSide);
         }
 
         foreach (LevelBlock block in _upBlocks)
@@ -144,8 +154,8 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
             x = above;
         }
 
-        Tensor prediction = _convOut.Call(_normOut.CallSilu(x));
-        return new LevelOutput([prediction, .. inner], x);
+        Tensor prediction = Op.FramesToGrid(_convOut.Call(_normOut.CallSilu(x)), _gridSide);
+        return new LevelOutput([prediction, .. inner], Op.FramesToGrid(x, _gridSide));
     }
 
     // Times, text and micro-conditions have the lowest level's batch; a level uses the first rows.

@@ -11,7 +11,7 @@ namespace Mdm.Model.Training;
 public static class CheckpointLoader
 {
     private const int Examples = 3;
-    private const string Inner = "inner_unet.", DataParallel = "module.";
+    private const string Inner = "inner_unet.", DataParallel = "module.", RotaryFrequencies = ".attn.pos_emb.freqs";
 
     /// <summary>Replaces all parameters of a network, which has been put on a device, with a checkpoint's.</summary>
     /// <returns>What the file says beside the weights: batch_num, loss, ...</returns>
@@ -38,11 +38,13 @@ public static class CheckpointLoader
         return new Dictionary<string, string>(file.Metadata);
     }
 
-    // Trained on several GPUs, PyTorch puts one more name before all others.
+    // Trained on several GPUs, PyTorch puts one more name before all others. The frequencies of rotary positions are in the
+    // original's checkpoints too, though they are constants.
     private static Dictionary<string, StoredTensor> Stored(ITensorFile file)
     {
         bool parallel = file.Tensors.Keys.All(name => name.StartsWith(DataParallel, StringComparison.Ordinal));
-        return file.Tensors.ToDictionary(pair => parallel ? pair.Key[DataParallel.Length..] : pair.Key, pair => pair.Value);
+        return file.Tensors.Where(pair => !pair.Key.EndsWith(RotaryFrequencies, StringComparison.Ordinal))
+            .ToDictionary(pair => parallel ? pair.Key[DataParallel.Length..] : pair.Key, pair => pair.Value);
     }
 
     private static void RequireFit(

@@ -10,6 +10,8 @@ public sealed class ConfigValidatorTests
         + "  resolution_channels: [32, 32]\n  attention_levels: []\n"
         + "  inner_config: {resolution_channels: [32], attention_levels: [0]}\n";
 
+    private const string Inner = "inner_config: {resolution_channels: [32], attention_levels: [], temporal_dim: 64}";
+
     [TestCase("resolution_channels: [48, 96], attention_levels: []",
         "down_blocks.0.resnets.0.norm1: 48 channels are not divisible by 32 groups")]
     [TestCase("resolution_channels: [32, 64, 80], attention_levels: []",
@@ -38,9 +40,29 @@ public sealed class ConfigValidatorTests
         "down_blocks.0.resnets.0.norm1: 32 channels are not divisible by 64 groups")]
     [TestCase("resolution_channels: [40, 60], attention_levels: [], skip_mid_blocks: true, resnet_config: {num_groups_norm: 20}",
         null)]
-    [TestCase("resolution_channels: [16, 16, 16], attention_levels: [], skip_mid_blocks: true, temporal_mode: true, "
-        + "num_temporal_attention_layers: [0, 1, 0], resnet_config: {num_groups_norm: 8}",
+    [TestCase("resolution_channels: [16, 16, 16], attention_levels: [], temporal_mode: true, temporal_dim: 64, "
+        + "num_temporal_attention_layers: [0, 1, 0], resnet_config: {num_groups_norm: 8}, " + Inner,
         "down_blocks.1.t_attn.0: 16 channels are not divisible by 32, the channels of one head")]
+    [TestCase("resolution_channels: [32, 32], attention_levels: [], temporal_mode: true, temporal_dim: 64, " + Inner,
+        "unet_config.resolution_channels: found 2 levels, expected an odd number with temporal_mode: each but the last halves the "
+        + "frames, and they are a square grid")]
+    [TestCase("resolution_channels: [32, 32, 32], temporal_mode: true",
+        "unet_config.temporal_mode: found true, expected false in the innermost network: only a network around another one sees "
+        + "frames")]
+    [TestCase("resolution_channels: [32], attention_levels: [], temporal_dim: 64, inner_config: {resolution_channels: [32], "
+        + "attention_levels: [], temporal_dim: 64, temporal_mode: true}",
+        "unet_config.inner_config.temporal_mode: found true, expected false in the innermost network: only a network around "
+        + "another one sees frames")]
+    [TestCase("resolution_channels: [32, 32, 32], attention_levels: [], temporal_mode: true, temporal_spatial_ds: true, "
+        + "temporal_dim: 64, num_temporal_attention_layers: [0, 2, 0], " + Inner,
+        "unet_config.num_temporal_attention_layers: found 2, expected 0 with temporal_spatial_ds, which has no attention over "
+        + "frames")]
+    [TestCase("resolution_channels: [32, 32, 32], attention_levels: [], temporal_mode: true, temporal_dim: 64, "
+        + "num_temporal_attention_layers: [1, 1], " + Inner,
+        "unet_config.num_temporal_attention_layers: found 2 entries, expected 1 or 3, one per level of resolution_channels")]
+    [TestCase("resolution_channels: [32, 32, 32], attention_levels: [], temporal_mode: true, temporal_dim: 64, " + Inner + "}\n"
+        + "reader_config: {image_size: 18",
+        "reader_config.image_size: found 18, expected a multiple of 4, by which the networks reduce it")]
     public void NetworksThatCannotBeBuiltAreRefused(string fields, string? message) =>
         AssertFirst($"unet_config: {{{fields}}}", message);
 

@@ -17,6 +17,7 @@ public sealed class NetworkGoldenTests
     [TestCase("nested_2", "nested_2")]
     [TestCase("nested_2_mixed", "nested_2")]
     [TestCase("nested_3", "nested_3")]
+    [TestCase("temporal_2", "temporal_2")]
     public void OutputsAndAllGradients(string name, string model)
     {
         using GoldenFile file = GoldenFile.Open($"{name}.io.safetensors");
