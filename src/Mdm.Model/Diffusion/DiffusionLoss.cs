@@ -79,7 +79,8 @@ public sealed class DiffusionLoss
 
     /// <summary>Draws the noise and makes the numbers that depend on the times. Call it within a scope, which then owns
     /// them.</summary>
-    /// <param name="images">[B,H,W,C] in [-1,1], the highest resolution; the others are averaged from it.</param>
+    /// <param name="images">[B,H,W,C] in [-1,1], the highest resolution; the others are averaged from it, or, where a network
+    /// halves frames, some of its frames.</param>
     /// <param name="text">Null for an unconditional network.</param>
     /// <param name="micros">Micro-conditions by name, [B] each.</param>
     /// <param name="times">0..T-1 for every sample: the network is told t, the noise is that of t+1.</param>
@@ -100,7 +101,7 @@ public sealed class DiffusionLoss
     public LossResult Compute(DenoisingNetwork network, LossInputs inputs)
     {
         int batch = inputs.Images.Shape[0];
-        NoisyLevel[] levels = AddNoise(inputs);
+        NoisyLevel[] levels = AddNoise(network.Config, inputs);
         var input = new NetworkInput(levels.Select(level => level.Noisy).ToArray(),
             SampleNumbers.Row(inputs.Numbers, TimeRow, batch), inputs.Conditioning.Text, inputs.Conditioning.Micros);
         IReadOnlyList<Tensor> outputs = _process.Predict(network, input);
@@ -164,15 +165,25 @@ public sealed class DiffusionLoss
 
     private sealed record NoisyLevel(Tensor Image, Tensor Epsilon, Tensor Noisy);
 
-    private NoisyLevel[] AddNoise(LossInputs inputs)
+    private NoisyLevel[] AddNoise(UNetConfig network, LossInputs inputs)
     {
         var levels = new NoisyLevel[inputs.Noise.Count];
+        UNetConfig[] networks = [.. network.Chain()];
+        int side = network.PickedGridSide;
         Tensor image = inputs.Images;
         for (int k = 0; k < levels.Length; k++)
         {
             Tensor epsilon = inputs.Noise[k];
-            if (k > 0)
-                image = Op.AveragePool(image, image.Shape[1] / epsilon.Shape[1]);
+            int ratio = image.Shape[1] / epsilon.Shape[1];
+            if (k > 0 && networks[k - 1].ResamplesFrames)
+            {
+                Tensor picked = Op.EveryNthSample(Op.GridToFrames(image, side), ratio * ratio);
+                side /= ratio;
+                image = Op.FramesToGrid(picked, side);
+            }
+            else if (k > 0)
+                image = Op.AveragePool(image, ratio);
+
             int count = SamplesOf(k, image.Shape[0]);
             Tensor shown = Op.BatchSlice(image, 0, count), added = Op.BatchSlice(epsilon, 0, count);
             levels[k] = new NoisyLevel(shown, added, Mixed(inputs.Numbers, k, Form.Noisy, shown, added));

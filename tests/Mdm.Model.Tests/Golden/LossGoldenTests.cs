@@ -15,6 +15,7 @@ public sealed class LossGoldenTests
     [TestCase("loss_256", "nested_2")]
     [TestCase("loss_nested_single_noshift", "nested_2")]
     [TestCase("loss_1024", "nested_3")]
+    [TestCase("temporal_loss", "temporal_2")]
     public void LossAndAllGradients(string name, string model)
     {
         using GoldenFile file = GoldenFile.Open($"{name}.safetensors");
