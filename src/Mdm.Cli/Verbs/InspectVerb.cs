@@ -53,6 +53,8 @@ internal static class InspectVerb
         int innermost = size / network.NestRatios[0];
         string resolutions = string.Join(" around ", network.NestRatios.Select(ratio => $"{innermost * ratio}x{innermost * ratio}"));
         Console.WriteLine($"model        {config.UnetConfig.ModelName}, {resolutions}, text width {textWidth}");
+        if (config.UnetConfig.GridSide is > 1 and var side)
+            Console.WriteLine($"frames       {side * side} in a grid of {side}x{side}, {size / side}x{size / side} each");
         Console.WriteLine($"parameters   {Number(network.Store.ParameterCount)} in {network.Store.Parameters.Count} tensors");
         Console.WriteLine($"prediction   {cost.ForwardFlops / 1e9:F2} GFLOP per image with {given.Options.Tokens} tokens");
         Console.WriteLine($"training     {cost.TrainingFlops / 1e9:F2} GFLOP per image and step");

@@ -73,6 +73,22 @@ public static class ImageGrid
         return large;
     }
 
+    /// <summary>The cells of a picture that is a grid of side x side pictures, row by row.</summary>
+    public static Image[] Cells(Image grid, int side)
+    {
+        int width = grid.Width / side, height = grid.Height / side;
+        var cells = new Image[side * side];
+        for (int i = 0; i < cells.Length; i++)
+        {
+            cells[i] = new Image(width, height);
+            for (int y = 0; y < height; y++)
+                grid.Rgb.AsSpan(3 * ((i / side * height + y) * grid.Width + i % side * width), 3 * width)
+                    .CopyTo(cells[i].Rgb.AsSpan(3 * y * width));
+        }
+
+        return cells;
+    }
+
     private static void Paste(Image sheet, Image picture, int left, int top)
     {
         for (int y = 0; y < picture.Height; y++)

@@ -15,8 +15,11 @@ namespace Mdm.Model.Sampling;
 internal sealed record DrawnPicture(Image Picture, Image? Levels, Image[] Frames, ulong Seed, Recipe? Recipe);
 
 /// <summary>The folder of a job: pictures as they are finished, and the grid, the list and the page in the end.</summary>
-internal sealed class SamplingFolder(SamplingOptions options)
+/// <param name="options">Of the job.</param>
+/// <param name="gridSide">A picture is a grid of that many by that many frames of a video; 1: it is none.</param>
+internal sealed class SamplingFolder(SamplingOptions options, int gridSide)
 {
+    private const int VideoFrameMilliseconds = 125;
     private const int FrameMilliseconds = 60, LastFrameMilliseconds = 1500, LeastFrameSide = 128;
     private const int MostOnGrid = 64;
 
@@ -35,7 +38,8 @@ internal sealed class SamplingFolder(SamplingOptions options)
     {
         string name = Name(index);
         bool withLevels = options.Levels && levels > 1;
-        if (!Exists($"{name}.png") || (withLevels && !Exists(LevelsFile(name))) || (options.Animation && !Exists(PathFile(name))))
+        if (!Exists($"{name}.png") || (withLevels && !Exists(LevelsFile(name))) || (options.Animation && !Exists(PathFile(name)))
+            || (gridSide > 1 && !Exists(VideoFile(name))))
             return false;
         Image? shown;
         try
@@ -55,6 +59,8 @@ internal sealed class SamplingFolder(SamplingOptions options)
             Add(more, ReferenceFile(name), "reference", PngWriter.Encode(task.Reference));
         if (withLevels)
             more.Add((LevelsFile(name), "levels"));
+        if (gridSide > 1)
+            more.Add((VideoFile(name), "video"));
         if (options.Animation)
             more.Add((PathFile(name), "path"));
         Finished(index, task, recipe.Seed, shown, more);
@@ -70,6 +76,13 @@ internal sealed class SamplingFolder(SamplingOptions options)
             Add(more, ReferenceFile(name), "reference", PngWriter.Encode(reference));
         if (drawn.Levels is { } levels)
             Add(more, LevelsFile(name), "levels", PngWriter.Encode(levels));
+        if (gridSide > 1)
+        {
+            Image[] frames = ImageGrid.Cells(drawn.Picture, gridSide);
+            Image[] video = Array.ConvertAll(frames, frame => ImageGrid.Enlarge(frame, LeastFrameSide));
+            Add(more, VideoFile(name), "video", PngWriter.EncodeAnimation(video, [.. video.Select(_ => VideoFrameMilliseconds)]));
+        }
+
         if (drawn.Frames.Length > 0)
         {
             int[] delays = Enumerable.Repeat(FrameMilliseconds, drawn.Frames.Length).ToArray();
@@ -117,6 +130,8 @@ internal sealed class SamplingFolder(SamplingOptions options)
     private static string Name(int index) => index.ToString("D5", CultureInfo.InvariantCulture);
 
     private static string LevelsFile(string name) => $"{name}_levels.png";
+
+    private static string VideoFile(string name) => $"{name}_video.png";
 
     private static string PathFile(string name) => $"{name}_path.png";
 

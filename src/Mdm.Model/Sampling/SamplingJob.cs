@@ -12,7 +12,7 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     private const int MostFrames = 60;
 
     private readonly SamplerKind _sampler = SamplerKinds.Resolve(options.Sampler, options.Eta);
-    private readonly SamplingFolder _folder = new(options);
+    private readonly SamplingFolder _folder = new(options, model.Network.Config.GridSide);
     private int _batch = options.Batch;
 
     /// <param name="tasks">In order; picture i is the same in any batch.</param>
@@ -55,7 +55,7 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
 
     private void RequireSize()
     {
-        int multiple = model.Network.NestRatios[0] << (model.Network.Config.Chain().Last().Levels - 1);
+        int multiple = model.Network.Config.SizeFactor;
         if (options.Size < multiple || options.Size % multiple != 0)
             throw new MdmException($"the image size is {options.Size}, expected a multiple of {multiple} for this network");
         if (options.Batch < 1)
