@@ -4,12 +4,15 @@ namespace Mdm.Kernels.Cuda;
 /// return.</summary>
 internal sealed partial class CudaKernels(CudaDevice device) : IKernels
 {
-    /// <summary>Every compilation that the kernels here may ask for, so that a first start can compile them together.</summary>
-    public static IReadOnlyList<KernelModule> Modules { get; } =
+    // Asked for later than the families' own static fields are set, in whatever order the files come.
+    private static readonly Lazy<IReadOnlyList<KernelModule>> s_modules = new(() =>
     [
         .. MatrixModules, .. ConvolutionModules, .. NormalizationModules, .. AttentionModules, .. ElementwiseModules,
         .. ReductionModules, .. ResamplingModules, .. RandomModules, .. IndexingModules, .. BlocksModules, .. OptimizerModules,
-    ];
+    ]);
+
+    /// <summary>Every compilation that the kernels here may ask for, so that a first start can compile them together.</summary>
+    public static IReadOnlyList<KernelModule> Modules => s_modules.Value;
 
     /// <summary>Queues a kernel of a file that is compiled once for each type of activations.</summary>
     private void Launch(string file, string kernel, DType type, Dim3 grid, Dim3 block, int sharedBytes,

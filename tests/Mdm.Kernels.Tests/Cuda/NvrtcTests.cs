@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Native;
+using Mdm.Tests;
 
 namespace Mdm.Kernels.Tests.Cuda;
 
@@ -9,6 +10,17 @@ namespace Mdm.Kernels.Tests.Cuda;
 public sealed partial class NvrtcTests
 {
     private static readonly int[] s_capabilities = [80, 90];
+
+    /// <summary>Bytes that a kernel may spill, by kernel, beginning of the defines' tile and capability; all others spill
+    /// nothing. The portable products of 128x128 run on Hopper only with NVRTC 11 or where Hopper's own do not fit, and there all
+    /// 255 registers are in use. The casts belong to the reading of files.</summary>
+    private static readonly Dictionary<(string Kernel, string Tile, int Capability), int> s_allowed = new()
+    {
+        [("conv_forward", "MDM_MATH=Bf16 BM=128 BN=128 ", 90)] = 20,
+        [("conv_weight", "MDM_MATH=Bf16 BM=128 BN=128 ", 90)] = 8,
+        [("cast_i64_f32", "", 90)] = 12,
+        [("cast_f64_f32", "", 90)] = 12,
+    };
 
     private static Nvrtc Compiler
     {
@@ -25,6 +37,7 @@ public sealed partial class NvrtcTests
     }
 
     private static IEnumerable<TestCaseData> Modules => CudaKernels.Modules.Distinct().SelectMany(module => s_capabilities
+        .Where(capability => capability >= module.MinimumCapability)
         .Select(capability => new TestCaseData(module.File, module.Defines, module.MinimumCapability, capability)
             .SetArgDisplayNames($"{module.File} {module.Defines} sm_{capability}")));
 
@@ -46,10 +59,19 @@ public sealed partial class NvrtcTests
             TestContext.Out.WriteLine($"{compiler.Architecture,-7} {file} {defines} {kernel.Groups["kernel"].Value}: "
                 + $"{kernel.Groups["registers"].Value} registers, {(kernel.Groups["shared"] is { Success: true } s ? s.Value : "0")} "
                 + $"bytes shared, {spilled} bytes spilled");
-            Assert.That(spilled, Is.EqualTo("0"), $"{kernel.Groups["kernel"].Value} spills registers");
+            int allowed = s_allowed.FirstOrDefault(a => a.Key.Kernel == kernel.Groups["kernel"].Value
+                && a.Key.Capability == capability && defines.Contains(a.Key.Tile)).Value;
+            Assert.That(int.Parse(spilled), Is.LessThanOrEqualTo(allowed), $"{kernel.Groups["kernel"].Value} spills registers");
         }
 
         Assert.That(log, Does.Not.Contain("warning"));
+    }
+
+    [Test]
+    public void EverySourceIsAmongTheModules()
+    {
+        string[] sources = [.. Directory.GetFiles(Path.Combine(GoldenFiles.Root, "kernels"), "*.cu").Select(Path.GetFileName)!];
+        Assert.That(CudaKernels.Modules.Select(module => module.File).Distinct(), Is.EquivalentTo(sources));
     }
 
     [Test]
