@@ -9,8 +9,8 @@ internal static class EmbedVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm embed [options] --file-list INDEX --output-dir DIR",
         "Computes the text features of a data set's captions once, so that training needs no text model in memory: tables with "
-        + "the columns text_tar and text_file, archives of .npy files, and an index for --file-list. Ctrl-C keeps the shards that "
-        + "are done; the same command goes on.", takesConfig: true,
+        + "the columns text_tar and text_file, archives of .npy files, and an index for --file-list. Ctrl-C keeps the shards "
+        + "that are done; the same command goes on.", takesConfig: true,
         "file_list", "output_dir", "text_model", "vocab_file", "batch_size", "max_caption_length", "max_token_length", "fp16",
         "device");
 

@@ -68,6 +68,26 @@ public sealed class T5EncoderTests
         encoder.Dispose();
     }
 
+    [TestCase("model.safetensors")]
+    [TestCase("pytorch_model.bin")]
+    public void Loading_makes_no_second_copy(string file)
+    {
+        using var folder = new TemporaryFolder();
+        new T5Folder { Width = 512, Heads = 8, HeadWidth = 64, FeedForward = 1024, Layers = 4, Type = DType.BFloat16 }
+            .Write(folder.Path, file);
+        IDevice device = Devices.Open("cpu");
+        T5Config config = T5Config.Read(folder["config.json"]);
+        device.ResetPeak();
+        long before = device.Memory.InUse;
+        using var encoder = new T5Encoder(config, device, DType.Float32);
+        long model = device.Memory.InUse - before, allocated = GC.GetAllocatedBytesForCurrentThread();
+        using (T5Weights weights = T5Weights.Open(folder.Path))
+            weights.CopyTo(encoder);
+        Assert.That(model, Is.GreaterThan(40_000_000));
+        Assert.That(device.Memory.Peak - before - model, Is.LessThan(model / 20), "one tensor at a time");
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - allocated, Is.LessThan(model / 20), "nor on the host");
+    }
+
     private static T5Encoder Load(string folder)
     {
         var encoder = new T5Encoder(T5Config.Read(Path.Combine(folder, "config.json")), GoldenModel.Device, DType.Float32);
