@@ -1,0 +1,108 @@
+using Mdm.Kernels;
+using Mdm.Kernels.Cpu;
+using Mdm.Model.Configuration;
+using Mdm.Model.Networks;
+using Mdm.Model.Sampling;
+using Mdm.Model.Tests.Diffusion;
+using Mdm.Tensors;
+using Mdm.Tensors.Formats.Images;
+
+namespace Mdm.Model.Tests.Sampling;
+
+/// <summary>A job on a device with little memory.</summary>
+public sealed class SamplingMemoryTests
+{
+    private string _folder = "";
+
+    [SetUp]
+    public void MakeFolder() => _folder = Directory.CreateTempSubdirectory("mdm-memory-").FullName;
+
+    [TearDown]
+    public void RemoveFolder() => Directory.Delete(_folder, recursive: true);
+
+    [Test]
+    public void ABatchThatDoesNotFitIsHalved()
+    {
+        var warnings = new List<string>();
+        long roomy = Draw(long.MaxValue, warnings, out byte[][] expected);
+        Assert.That(warnings, Is.Empty);
+
+        // Room for a third of what eight pictures at once take.
+        long least = Draw(roomy / 3, warnings, out byte[][] found);
+        Assert.That(least, Is.LessThanOrEqualTo(roomy / 3));
+        Assert.That(warnings, Is.EqualTo(new[] { "not enough memory for 8 pictures at once: going on with fewer" }));
+        foreach ((byte[] one, byte[] other) in expected.Zip(found))
+            Assert.That(one.Zip(other, (a, b) => Math.Abs(a - b)).Max(), Is.LessThanOrEqualTo(1));
+    }
+
+    [Test]
+    public void ASinglePictureThatDoesNotFitIsAnError() =>
+        Assert.That(() => Draw(2048, [], out _), Throws.InstanceOf<OutOfMemoryException>());
+
+    // Eight pictures; the peak of the memory that they took beside the weights.
+    private long Draw(long limit, List<string> warnings, out byte[][] pictures)
+    {
+        var device = new LimitedDevice();
+        using DenoisingNetwork network = TinyNetwork.Nested(device).Awake();
+        var config = new ProgramConfig();
+        config.DiffusionConfig.NoUseResidual = true;
+        config.DiffusionConfig.SamplerConfig.NumDiffusionSteps = 8;
+        config.DiffusionConfig.SamplerConfig.ScheduleType = ScheduleType.Deepfloyd;
+        using var model = new SamplingModel(config, network, text: null);
+        var options = new SamplingOptions { Folder = _folder, Seed = 3, Size = 16, Batch = 8, Steps = 3 };
+        device.Allow(limit);
+        SamplingTask[] tasks = [.. Enumerable.Repeat(new SamplingTask(""), 8)];
+        SamplingResult result = new SamplingJob(model, options, warnings.Add).Run(tasks);
+        pictures = [.. result.Items.Select(item => ImageFile.Read(Path.Combine(_folder, item.Path)).Rgb)];
+        Assert.That(device.Used, Is.Zero, "bytes in use afterwards");
+        return device.Peak;
+    }
+
+    /// <summary>A processor that gives out so many bytes and no more.</summary>
+    private sealed class LimitedDevice : IDevice
+    {
+        private readonly CpuDevice _inner = new();
+        private long _limit = long.MaxValue;
+
+        public long Used { get; private set; }
+
+        public long Peak { get; private set; }
+
+        public string Name => _inner.Name;
+
+        public string Description => _inner.Description;
+
+        public IKernels Kernels => _inner.Kernels;
+
+        public MemoryStatistics Memory => _inner.Memory;
+
+        public void Allow(long bytes) => (_limit, Used, Peak) = (bytes, 0, 0);
+
+        public bool Supports(DType type) => _inner.Supports(type);
+
+        public nint Allocate(long bytes)
+        {
+            if (Used + bytes > _limit)
+                throw new OutOfDeviceMemoryException($"{bytes} bytes were asked for, {Used} of {_limit} are in use");
+            Used += bytes;
+            Peak = Math.Max(Peak, Used);
+            return _inner.Allocate(bytes);
+        }
+
+        public void Free(nint address, long bytes)
+        {
+            Used -= bytes;
+            _inner.Free(address, bytes);
+        }
+
+        public void Upload(ReadOnlySpan<byte> source, nint destination) => _inner.Upload(source, destination);
+
+        public void Download(nint source, Span<byte> destination) => _inner.Download(source, destination);
+
+        public void Synchronize() => _inner.Synchronize();
+
+        public void ResetPeak() => _inner.ResetPeak();
+
+        public void Dispose() => _inner.Dispose();
+    }
+}
