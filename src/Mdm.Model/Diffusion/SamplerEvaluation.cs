@@ -28,6 +28,26 @@ internal sealed record StepInputs(Tensor[] Noisy, Tensor?[]? Fresh = null, Tenso
     }
 }
 
+/// <summary>Text and micro-conditions as the network gets them in every step; the text is encoded once for all.</summary>
+internal sealed record EncodedConditions(EncodedText? Text, IReadOnlyDictionary<string, Tensor> Micros)
+{
+    /// <summary>Which tensors there are: equal for two that differ in numbers and shapes only.</summary>
+    public string Kind => $"{Text != null} {Text?.Mask != null} {Text?.Embedding != null} {string.Join(' ', Names)}";
+
+    /// <summary>All tensors, in the order of <see cref="With"/>.</summary>
+    public IEnumerable<Tensor> Tensors => [.. Text?.Tensors ?? [], .. Names.Select(name => Micros[name])];
+
+    private IEnumerable<string> Names => Micros.Keys.Order(StringComparer.Ordinal);
+
+    /// <summary>The same kind with other tensors, which are taken from the queue.</summary>
+    public EncodedConditions With(Queue<Tensor> tensors) => new(
+        Text == null
+            ? null
+            : new EncodedText(tensors.Dequeue(), Text.Mask == null ? null : tensors.Dequeue(),
+                Text.Embedding == null ? null : tensors.Dequeue()),
+        Names.ToDictionary(name => name, _ => tensors.Dequeue()));
+}
+
 /// <summary>Evaluates the network for a step and applies a sampler's update, by device work alone.</summary>
 internal sealed class SamplerEvaluation : IDisposable
 {
@@ -40,8 +60,8 @@ internal sealed class SamplerEvaluation : IDisposable
     private readonly StepRecorder _recorder;
     private readonly SamplingRequest _request;
     private readonly ThresholdType _threshold;
-    private readonly Conditioning _single;
-    private Conditioning? _double;
+    private EncodedConditions? _single;
+    private EncodedConditions? _double;
     private readonly List<Tensor> _owned = [];
 
     /// <param name="network">On a device.</param>
@@ -52,7 +72,6 @@ internal sealed class SamplerEvaluation : IDisposable
     {
         (_network, _process, _recorder, _request) = (network, process, recorder, request);
         _threshold = request.Threshold ?? process.Config.SamplerConfig.ThresholdFunction;
-        _single = new Conditioning(request.Text, request.Micros);
     }
 
     /// <summary>The predicted pictures and then x_s of all resolutions; the caller owns them.</summary>
@@ -65,7 +84,9 @@ internal sealed class SamplerEvaluation : IDisposable
         string kind, int t, double guidance, SamplerUpdate[] updates, StepInputs inputs)
     {
         bool guided = guidance != 1;
-        Conditioning conditioning = guided ? _double ??= BothHalves() : _single;
+        EncodedConditions conditioning = guided
+            ? _double ??= BothHalves()
+            : _single ??= new EncodedConditions(Encode(_request.Text), _request.Micros);
         Tensor numbers = Numbers(t, guidance, updates).On(_network.Store.Device);
         string name = $"{kind} {guided} {_threshold} {inputs.Kind} {conditioning.Kind}";
         IReadOnlyList<Tensor> results = _recorder.Run(name, [numbers, .. inputs.Tensors, .. conditioning.Tensors], tensors =>
@@ -101,7 +122,7 @@ internal sealed class SamplerEvaluation : IDisposable
         return numbers;
     }
 
-    private Tensor[] Compute(Tensor numbers, bool guided, StepInputs inputs, Conditioning conditioning)
+    private Tensor[] Compute(Tensor numbers, bool guided, StepInputs inputs, EncodedConditions conditioning)
     {
         Tensor[] predictions = Predict(numbers, guided, inputs.Noisy, conditioning);
         int levels = predictions.Length;
@@ -124,12 +145,12 @@ internal sealed class SamplerEvaluation : IDisposable
     }
 
     // With guidance the batch is doubled, the unconditional half first: u + w(c - u).
-    private Tensor[] Predict(Tensor numbers, bool guided, Tensor[] noisy, Conditioning conditioning)
+    private Tensor[] Predict(Tensor numbers, bool guided, Tensor[] noisy, EncodedConditions conditioning)
     {
         Tensor times = Row(numbers, TimeRow);
         Tensor[] images = guided ? Array.ConvertAll(noisy, x => Op.JoinBatches(x, x)) : noisy;
         IReadOnlyList<Tensor> predictions = _process.Predict(_network, new NetworkInput(
-            images, guided ? Op.JoinBatches(times, times) : times, conditioning.Text, conditioning.Micros));
+            images, guided ? Op.JoinBatches(times, times) : times, Text: null, conditioning.Micros, conditioning.Text));
         if (!guided)
             return [.. predictions];
         int batch = _request.Batch;
@@ -140,16 +161,28 @@ internal sealed class SamplerEvaluation : IDisposable
     private Tensor Row(Tensor numbers, int row) => SampleNumbers.Row(numbers, row, _request.Batch);
 
     /// <summary>Text and micro-conditions of both halves.</summary>
-    private Conditioning BothHalves()
+    private EncodedConditions BothHalves()
     {
         TextFeatures with = _request.Text!, without = _request.NegativeText!;
         if ((with.Mask == null) != (without.Mask == null))
             throw new ArgumentException("either both or none of the prompts and negative prompts should have a mask");
-        var text = new TextFeatures(Own(Op.JoinBatches(without.Values, with.Values)),
-            with.Mask == null ? null : Own(Op.JoinBatches(without.Mask!, with.Mask)));
-        return new Conditioning(text,
-            _request.Micros.ToDictionary(micro => micro.Key, micro => Own(Op.JoinBatches(micro.Value, micro.Value))));
+        var text = new TextFeatures(Op.JoinBatches(without.Values, with.Values),
+            with.Mask == null ? null : Op.JoinBatches(without.Mask!, with.Mask));
+        Dictionary<string, Tensor> micros =
+            _request.Micros.ToDictionary(micro => micro.Key, micro => Own(Op.JoinBatches(micro.Value, micro.Value)));
+        return new EncodedConditions(Encode(text), micros);
     }
+
+    private EncodedText? Encode(TextFeatures? text)
+    {
+        EncodedText? encoded = _network.Encode(text);
+        return encoded == null ? null : new EncodedText(Kept(encoded.Tokens, text!), encoded.Mask is { } mask ? Kept(mask, text!) : null,
+            encoded.Embedding is { } embedding ? Kept(embedding, text!) : null);
+    }
+
+    // What the encoder hands on as it is belongs to others.
+    private Tensor Kept(Tensor tensor, TextFeatures text) =>
+        Own(tensor == text.Values || tensor == text.Mask ? tensor.Reshape(tensor.Shape.ToArray()) : tensor);
 
     private Tensor Own(Tensor tensor)
     {

@@ -40,20 +40,25 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
         set => _unet.Recompute = value;
     }
 
+    /// <summary>Text as the blocks of all levels see it: the same at all times, so that sampling needs it once.</summary>
+    /// <param name="text">Null for an unconditional network, which gives null.</param>
+    /// <exception cref="MdmException">The features have another width than the network's.</exception>
+    public EncodedText? Encode(TextFeatures? text)
+    {
+        if (TextWidth == 0)
+            return null;
+        if (text == null)
+            throw new ArgumentException($"the network expects text features of width {TextWidth}");
+        if (text.Values.Shape[-1] != TextWidth)
+            throw new MdmException($"the text features have width {text.Values.Shape[-1]}, the network expects {TextWidth}");
+        return _unet.EncodeText(text with { Values = Op.Cast(text.Values, Store.ComputeType) });
+    }
+
     protected override NetworkOutput Forward(NetworkInput input)
     {
         if (input.Images.Count != NestRatios.Count)
             throw new ArgumentException($"{input.Images.Count} images for a network of {NestRatios.Count} resolutions");
-        EncodedText? text = null;
-        if (TextWidth > 0)
-        {
-            if (input.Text == null)
-                throw new ArgumentException($"the network expects text features of width {TextWidth}");
-            if (input.Text.Values.Shape[-1] != TextWidth)
-                throw new MdmException($"the text features have width {input.Text.Values.Shape[-1]}, the network expects {TextWidth}");
-            text = _unet.EncodeText(input.Text with { Values = Op.Cast(input.Text.Values, Store.ComputeType) });
-        }
-
+        EncodedText? text = input.Encoded ?? Encode(input.Text);
         Tensor[] images = [.. input.Images.Select(image => Op.Cast(image, Store.ComputeType))];
         LevelOutput output = _unet.Call(new LevelInput(images, input.Times, text, input.Micros, null));
         return new NetworkOutput([.. output.Predictions.Select(prediction => Op.Cast(prediction, DType.Float32))]);

@@ -14,8 +14,9 @@ public sealed record TextFeatures(Tensor Values, Tensor? Mask);
 /// <param name="Times">[B] float32: time indices 0..T-1.</param>
 /// <param name="Text">Null for an unconditional network.</param>
 /// <param name="Micros">Values of the micro-conditions by name, each [B]; a missing one has its default.</param>
-public sealed record NetworkInput(
-    IReadOnlyList<Tensor> Images, Tensor Times, TextFeatures? Text, IReadOnlyDictionary<string, Tensor> Micros);
+/// <param name="Encoded">What <see cref="DenoisingNetwork.Encode"/> made of the text before; null: it is encoded now.</param>
+public sealed record NetworkInput(IReadOnlyList<Tensor> Images, Tensor Times, TextFeatures? Text,
+    IReadOnlyDictionary<string, Tensor> Micros, EncodedText? Encoded = null);
 
 /// <summary>The network's predictions, [B,H,W,3] each, highest resolution first.</summary>
 public sealed record NetworkOutput(IReadOnlyList<Tensor> Predictions) : ITensorGroup
@@ -27,7 +28,7 @@ public sealed record NetworkOutput(IReadOnlyList<Tensor> Predictions) : ITensorG
 /// <param name="Tokens">[B,N,C] keys and values for cross-attention.</param>
 /// <param name="Mask">[B,N], or null where padding may be attended to.</param>
 /// <param name="Embedding">[B,T], added to the time embedding; null without cond_emb.</param>
-internal sealed record EncodedText(Tensor Tokens, Tensor? Mask, Tensor? Embedding) : ITensorGroup
+public sealed record EncodedText(Tensor Tokens, Tensor? Mask, Tensor? Embedding) : ITensorGroup
 {
     public IEnumerable<Tensor> Tensors
     {
