@@ -168,22 +168,10 @@ public sealed class DiffusionLoss
     private NoisyLevel[] AddNoise(UNetConfig network, LossInputs inputs)
     {
         var levels = new NoisyLevel[inputs.Noise.Count];
-        UNetConfig[] networks = [.. network.Chain()];
-        int side = network.PickedGridSide;
-        Tensor image = inputs.Images;
+        Tensor[] images = LowerResolutions.Of(network, inputs.Images);
         for (int k = 0; k < levels.Length; k++)
         {
-            Tensor epsilon = inputs.Noise[k];
-            int ratio = image.Shape[1] / epsilon.Shape[1];
-            if (k > 0 && networks[k - 1].ResamplesFrames)
-            {
-                Tensor picked = Op.EveryNthSample(Op.GridToFrames(image, side), ratio * ratio);
-                side /= ratio;
-                image = Op.FramesToGrid(picked, side);
-            }
-            else if (k > 0)
-                image = Op.AveragePool(image, ratio);
-
+            Tensor image = images[k], epsilon = inputs.Noise[k];
             int count = SamplesOf(k, image.Shape[0]);
             Tensor shown = Op.BatchSlice(image, 0, count), added = Op.BatchSlice(epsilon, 0, count);
             levels[k] = new NoisyLevel(shown, added, Mixed(inputs.Numbers, k, Form.Noisy, shown, added));

@@ -64,7 +64,7 @@ public sealed class Sampler(DenoisingNetwork network, DiffusionProcess process, 
             {
                 if (request.Start is { } start)
                 {
-                    known = new KnownPictures(start, process, noisy);
+                    known = new KnownPictures(start, process, network.Config, noisy);
                     Free(noisy);
                     noisy = known.At(visited[0]);
                 }

@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Model.Configuration;
 using Mdm.Model.Networks;
 using Mdm.Tensors;
 using Mdm.Tensors.Operations;
@@ -21,18 +22,18 @@ internal sealed class KnownPictures : IDisposable
     private readonly (Tensor Anew, Tensor Kept)[]? _masks;
 
     /// <param name="start">Pictures of the highest resolution.</param>
-    /// <param name="process">Lower resolutions are block means, as in training; a block is drawn anew if any of its pixels
-    /// is.</param>
+    /// <param name="process">Of every resolution.</param>
+    /// <param name="network">Lower resolutions are those of training; a block is drawn anew if any of its pixels is.</param>
     /// <param name="noise">The first noise of every resolution; copied.</param>
-    public KnownPictures(StartingPicture start, DiffusionProcess process, IReadOnlyList<Tensor> noise)
+    public KnownPictures(StartingPicture start, DiffusionProcess process, UNetConfig network, IReadOnlyList<Tensor> noise)
     {
         using Scope scope = Scope.Enter();
         _levels = process.Levels;
-        int[] factors = [.. process.NestRatios.Select(ratio => process.NestRatios[0] / ratio)];
-        _images = [.. factors.Select((factor, k) => Own(Op.Scale(Pooled(start.Images, factor), (float)(1 / _levels[k].ImageScale))))];
+        Tensor[] images = LowerResolutions.Of(network, start.Images);
+        _images = [.. images.Select((image, k) => Own(Op.Scale(image, (float)(1 / _levels[k].ImageScale))))];
         _noise = [.. noise.Select(z => Own(Op.Scale(z, 1)))];
         if (start.Mask is { } mask)
-            _masks = [.. factors.Select(factor => Masks(mask, factor))];
+            _masks = [.. LowerResolutions.Of(network, mask, AnyOf).Select(Masks)];
     }
 
     /// <summary>x_t of every resolution: √γ_t·x + √(1-γ_t)·ε.</summary>
@@ -62,13 +63,14 @@ internal sealed class KnownPictures : IDisposable
         return Op.Combine((float)mixture.Image, _images[k], (float)mixture.Noise, _noise[k]);
     }
 
-    private static (Tensor Anew, Tensor Kept) Masks(Tensor mask, int factor)
+    private static Tensor AnyOf(Tensor mask, int factor) =>
+        Op.Clamp(Op.Scale(Op.AveragePool(mask, factor), factor * factor), 0, 1);
+
+    private static (Tensor Anew, Tensor Kept) Masks(Tensor mask)
     {
-        Tensor anew = Op.Clamp(Op.Scale(Pooled(mask, factor), factor * factor), 0, 1);
+        Tensor anew = Op.Clamp(mask, 0, 1);
         return (Own(anew), Own(Op.Subtract(Tensor.Full(mask.Device, anew.Shape, 1), anew)));
     }
-
-    private static Tensor Pooled(Tensor image, int factor) => factor == 1 ? Op.Scale(image, 1) : Op.AveragePool(image, factor);
 
     private static Tensor Own(Tensor tensor) => Scope.Detach(tensor);
 }

@@ -1,4 +1,5 @@
 using Mdm.Model.Configuration;
+using Mdm.Model.Diffusion;
 using Mdm.Model.Networks;
 using Mdm.Model.Tests.Golden;
 using Mdm.Tensors;
@@ -66,6 +67,31 @@ public sealed class TemporalModeTests
         Close.Require("prediction", found.ToArray(), Op.FramesToGrid(expected, 2).ToArray(), Close.Forward);
         Assert.That(whole.Store.ByName["down_blocks.0.resample.weight"].FileShape, Is.EqualTo(new Shape(32, 32, 3, 3)));
         Assert.That(whole.Store.ByName["inner_unet.down_blocks.0.resample.weight"].FileShape, Is.EqualTo(new Shape(32, 32, 3)));
+    }
+
+    [Test]
+    public void LowerResolutionsAreSomeOfTheFrames()
+    {
+        // 16 frames of 2x2 pixels around 4 around one; each frame's pixels are its number.
+        UNetConfig video = Network([32, 32, 32]);
+        video.TemporalMode = true;
+        video.InnerConfig = Network([32, 32, 32]);
+        video.InnerConfig.TemporalMode = true;
+        video.InnerConfig.InnerConfig = Network([32]);
+        Assert.That((video.GridSide, video.LowestGridSide, video.PickedGridSide, video.SizeFactor), Is.EqualTo((4, 2, 4, 4)));
+        using Scope scope = Scope.Enter();
+        float[] numbers = [.. Enumerable.Range(0, 64).Select(i => (float)(i / 16 * 4 + i % 8 / 2))];
+        Tensor image = Tensor.From(GoldenModel.Device, numbers, new Shape(1, 8, 8, 1));
+
+        Tensor[] found = LowerResolutions.Of(video, image);
+
+        Assert.That(found.Select(level => level.Shape), Is.EqualTo(new Shape[] { new(1, 8, 8, 1), new(1, 4, 4, 1), new(1, 2, 2, 1) }));
+        Assert.That(found[1].ToArray(), Is.EqualTo(new float[] { 0, 0, 4, 4, 0, 0, 4, 4, 8, 8, 12, 12, 8, 8, 12, 12 }));
+        Assert.That(found[2].ToArray(), Is.EqualTo(new float[4]));
+        // One network over frames sees blocks of 2x2 frames as one, but the loss still picks among 4x4.
+        video.InnerConfig = Network([32]);
+        Assert.That((video.GridSide, video.PickedGridSide, video.SizeFactor), Is.EqualTo((2, 4, 4)));
+        Assert.That(LowerResolutions.Of(video, image)[1].ToArray(), Is.EqualTo(found[1].ToArray()));
     }
 
     [Test]

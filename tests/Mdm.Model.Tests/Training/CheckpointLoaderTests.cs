@@ -55,6 +55,22 @@ public class CheckpointLoaderTests
     }
 
     [Test]
+    public void Frequencies_of_rotary_positions_are_left_aside()
+    {
+        using var run = new TinyRun();
+        string file = Saved(run, "still.safetensors", TinyRun.Plain(), (_, tensor) => tensor), video = run.Data["video.safetensors"];
+        using (ITensorFile still = TensorFile.Open(file))
+        {
+            StoredTensor constants = StoredTensor.FromFloats("down_blocks.1.t_attn.0.attn.pos_emb.freqs", [16], new float[16]);
+            TensorFile.Save(video, [.. still.Tensors.Values.Append(constants)]);
+        }
+
+        using DenoisingNetwork network = Network(TinyRun.Plain(), seed: 8), source = Network(TinyRun.Plain());
+        CheckpointLoader.Load(video, network);
+        TinyRun.AssertSame(TinyRun.Weights(network.Store), TinyRun.Weights(source.Store));
+    }
+
+    [Test]
     public void An_inner_network_starts_from_its_own_checkpoint_and_may_be_frozen()
     {
         using var run = new TinyRun();
