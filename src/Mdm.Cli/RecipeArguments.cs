@@ -16,16 +16,18 @@ internal static class RecipeArguments
     private static readonly string[] s_apart =
     [
         "model_file", "sample_dir", "device", "threads", "seed", "cfg_weight", "guidance", "num_inference_steps", "ddim_eta",
-        "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list", "min_examples", "use_graphs", "port",
-        "loglevel",
+        "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list", "min_examples", "use_graphs",
+        "port", "loglevel",
     ];
 
     // Beside the sections: what decides on the text features, and the precision.
-    private static readonly string[] s_decisive = ["text_model", "text_dim", "text_seed", "text_context", "language_model_dim", "fp16"];
+    private static readonly string[] s_decisive =
+        ["text_model", "text_dim", "text_seed", "text_context", "language_model_dim", "fp16"];
 
     /// <summary>What recipes say of a model.</summary>
     public static RecipeOrigin Origin(VerbArguments<SampleOptions> given, ProgramConfig config, string checkpoint) => new(
-        Shell.Version, RecipeFile.Of(checkpoint), Hash(config), [.. Settings(given.ConfigOverrides), .. NamedConfig(given.Options)]);
+        Shell.Version, RecipeFile.Of(checkpoint), Hash(config),
+        [.. Settings(given.ConfigOverrides), .. NamedConfig(given.Options)]);
 
     /// <summary>The value of a configuration field on a command line, by its short name; null where it is not there.</summary>
     public static string? Find(IReadOnlyList<string> overrides, string name) =>
@@ -43,7 +45,8 @@ internal static class RecipeArguments
             Text("batch_size", recipe.Batch), .. recipe.Eta is { } eta ? [Text("ddim_eta", eta)] : Array.Empty<string>(),
             Text("model_file", recipe.Checkpoint.Path), .. given.ConfigOverrides,
         ];
-        string namedConfig = recipe.Settings.LastOrDefault(setting => setting.StartsWith(ConfigPath, StringComparison.Ordinal)) ?? "";
+        string namedConfig = recipe.Settings.LastOrDefault(
+            setting => setting.StartsWith(ConfigPath, StringComparison.Ordinal)) ?? "";
         var options = new SampleOptions
         {
             ConfigPath = Either(own.ConfigPath, namedConfig.Length == 0 ? "" : namedConfig[ConfigPath.Length..]),

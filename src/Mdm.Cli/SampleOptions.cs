@@ -21,7 +21,8 @@ internal sealed class SampleOptions
     [Setting("ddpm, ddim, dpm++ or heun; default: ddim with --ddim-eta, else ddpm", Placeholder = "NAME")]
     public string Sampler { get; set; } = "";
 
-    [Setting($"How guidance changes over the steps: {Mdm.Model.Diffusion.GuidanceSchedule.Names} (shares of the path from noise to picture)",
+    [Setting($"How guidance changes over the steps: {Mdm.Model.Diffusion.GuidanceSchedule.Names} "
+        + "(shares of the path from noise to picture)",
         Placeholder = "NAME")]
     public string GuidanceSchedule { get; set; } = "";
 

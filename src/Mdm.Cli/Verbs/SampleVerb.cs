@@ -49,12 +49,18 @@ internal static class SampleVerb
             ulong? seed = options?.Seed;
             options = SamplingSettings.From(
                 config, given.Options, RecipeArguments.Find(typed.ConfigOverrides, "ddim_eta") != null);
-            options = options with { Seed = seed ?? options.Seed, Folder = Path.Combine(config.SampleDir, name), Title = Title(name) };
-            options = options with { Origin = RecipeArguments.Origin(given, config, checkpoint) };
+            options = options with
+            {
+                Seed = seed ?? options.Seed,
+                Folder = Path.Combine(config.SampleDir, name),
+                Title = Title(name),
+                Origin = RecipeArguments.Origin(given, config, checkpoint),
+            };
             if (recipe != null)
                 options = Again(recipe, typed, options, device);
             using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
-            IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)] : Tasks(given, config, model.Captions);
+            IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)]
+                : Tasks(given, config, model.Captions);
             tasks = list.Count;
             if (given.Options.LogsnrPlot)
                 WritePlot(model, options);
@@ -71,7 +77,9 @@ internal static class SampleVerb
 
     private static int Report(List<(string Name, SamplingResult Result)> results, int tasks, SamplingOptions options)
     {
-        (string grid, string page) = results.Count == 1 ? (results[0].Result.Grid, results[0].Result.Page) : Comparison(results, options);
+        (string grid, string page) = results.Count == 1
+            ? (results[0].Result.Grid, results[0].Result.Page)
+            : Comparison(results, options);
         bool complete = results.TrueForAll(entry => entry.Result.Complete);
         int count = results[^1].Result.Items.Count, reused = results.Sum(entry => entry.Result.Reused);
         string missing = complete ? "" : $" of {tasks}, interrupted";
@@ -146,7 +154,8 @@ internal static class SampleVerb
         {
             // The recipe's own path stands first and gives way to one that was typed.
             string path = named[^1];
-            return [File.Exists(path) ? path : throw new MdmException($"{given.Options.From} was drawn with {path}, which is not there: "
+            return [File.Exists(path) ? path : throw new MdmException(
+                $"{given.Options.From} was drawn with {path}, which is not there: "
                 + "name the checkpoint with --model-file")];
         }
 
@@ -176,7 +185,8 @@ internal static class SampleVerb
             return Stem(checkpoint);
         return all.Count(path => Long(path) == Long(checkpoint)) == 1
             ? Long(checkpoint)
-            : throw new MdmException($"--model-file: found {checkpoint} more than once, expected checkpoints that differ in name or folder");
+            : throw new MdmException(
+                $"--model-file: found {checkpoint} more than once, expected checkpoints that differ in name or folder");
     }
 
     private static string Title(string name) => name.Length > 0 ? $"Samples of {name}" : "Samples";

@@ -176,7 +176,8 @@ internal sealed class SamplerEvaluation : IDisposable
     private EncodedText? Encode(TextFeatures? text)
     {
         EncodedText? encoded = _network.Encode(text);
-        return encoded == null ? null : new EncodedText(Kept(encoded.Tokens, text!), encoded.Mask is { } mask ? Kept(mask, text!) : null,
+        return encoded == null ? null : new EncodedText(Kept(encoded.Tokens, text!),
+            encoded.Mask is { } mask ? Kept(mask, text!) : null,
             encoded.Embedding is { } embedding ? Kept(embedding, text!) : null);
     }
 

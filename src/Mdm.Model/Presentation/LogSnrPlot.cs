@@ -11,7 +11,8 @@ public static class LogSnrPlot
     private const int Low = -20, High = 20;
     private const byte Paper = 255, Grid = 220, Ink = 40;
 
-    private static readonly (byte Red, byte Green, byte Blue)[] s_colours = [(31, 78, 140), (200, 80, 30), (40, 140, 60), (150, 60, 150), (90, 90, 90)];
+    private static readonly (byte Red, byte Green, byte Blue)[] s_colours =
+        [(31, 78, 140), (200, 80, 30), (40, 140, 60), (150, 60, 150), (90, 90, 90)];
 
     /// <summary>A line for every resolution, the highest first, with a dot at every time; values beyond ±20 are at the edge.</summary>
     /// <param name="levels">Resolutions, highest first.</param>
@@ -44,7 +45,8 @@ public static class LogSnrPlot
         (int X, int Y)? before = null;
         for (int i = 0; i < times.Count && times[i] > 0; i++)
         {
-            (int X, int Y) point = (Left + (Width - Left - Right - 1) * i / Math.Max(1, times.Count - 1), Row(schedule.LogSnr(times[i])));
+            (int X, int Y) point = (Left + (Width - Left - Right - 1) * i / Math.Max(1, times.Count - 1),
+                Row(schedule.LogSnr(times[i])));
             (int X, int Y) from = before ?? point;
             int length = Math.Max(1, Math.Max(Math.Abs(point.X - from.X), Math.Abs(point.Y - from.Y)));
             for (int j = 0; j <= length; j++)

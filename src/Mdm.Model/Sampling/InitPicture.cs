@@ -43,7 +43,8 @@ public sealed class InitPicture
                 + $"{image.Height} as the init image {imagePath}");
         }
 
-        return new InitPicture(ImagePreparation.ResizeAndCrop(image, size), mask == null ? null : ImagePreparation.ResizeAndCrop(mask, size))
+        return new InitPicture(
+            ImagePreparation.ResizeAndCrop(image, size), mask == null ? null : ImagePreparation.ResizeAndCrop(mask, size))
         {
             ImageFile = RecipeFile.Of(imagePath),
             MaskFile = mask == null ? null : RecipeFile.Of(maskPath),

@@ -109,7 +109,8 @@ internal sealed class SamplingFolder(SamplingOptions options, int gridSide)
     public SamplingResult Finish(string how, int reused, bool complete)
     {
         GalleryItem[] items = [.. _done.Values.Select(done => done.Item)];
-        (Image, string)[] sheet = [.. _done.Values.Where(done => done.Shown != null).Select(done => (done.Shown!, done.Item.Caption))];
+        (Image, string)[] sheet = [.. _done.Values.Where(done => done.Shown != null)
+            .Select(done => (done.Shown!, done.Item.Caption))];
         string grid = Save("grid.png", PngWriter.Encode(ImageGrid.Compose(sheet))), page = PathOf("index.html");
         AtomicFile.WriteText(PathOf("lst.json"), Gallery.List(items));
         AtomicFile.WriteText(page, Gallery.Html(options.Title, items, how));

@@ -64,7 +64,8 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     }
 
     private bool Reuse(IReadOnlyList<SamplingTask> tasks, int index) => options.Resume && options.Origin != null
-        && _folder.Reuse(index, tasks[index], RecipeFor(tasks[index], index, new BatchPlace(0, 0, 0))!, model.Network.NestRatios.Count);
+        && _folder.Reuse(index, tasks[index], RecipeFor(tasks[index], index, new BatchPlace(0, 0, 0))!,
+            model.Network.NestRatios.Count);
 
     // The next pictures that may be drawn together.
     private int[] Batch(IReadOnlyList<SamplingTask> tasks, ReadOnlySpan<int> missing, PromptFeatures? features)
@@ -120,7 +121,9 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
         }
 
         // A picture that is drawn again stands at every place of its batch.
-        int[] wanted = options.Place is { } drawn ? [Math.Clamp(drawn.Place, 0, batch.Length - 1)] : [.. Enumerable.Range(0, batch.Length)];
+        int[] wanted = options.Place is { } drawn
+            ? [Math.Clamp(drawn.Place, 0, batch.Length - 1)]
+            : [.. Enumerable.Range(0, batch.Length)];
         foreach (int i in wanted)
         {
             Recipe? recipe = RecipeFor(tasks[batch[i]], batch[i], new BatchPlace(batch.Length, i, tokens));
