@@ -27,7 +27,9 @@ public sealed class SamplerTests
             NoUseResidual = true,
             SamplerConfig = new SamplerConfig
             {
-                NumDiffusionSteps = 32, ScheduleType = ScheduleType.Deepfloyd, PredictionType = PredictionType.VPrediction,
+                NumDiffusionSteps = 32,
+                ScheduleType = ScheduleType.Deepfloyd,
+                PredictionType = PredictionType.VPrediction,
                 ScheduleShifted = true,
             },
         };
@@ -37,7 +39,11 @@ public sealed class SamplerTests
         float[] mask = [.. Enumerable.Range(0, (int)shape.Count).Select(i => i / 3 % 8 < 4 ? 1f : 0)];
         var request = new SamplingRequest
         {
-            Batch = 2, Height = 8, Width = 8, Steps = 4, Sampler = kind,
+            Batch = 2,
+            Height = 8,
+            Width = 8,
+            Steps = 4,
+            Sampler = kind,
             Start = masked ? new StartingPicture(Tensor.Full(device, shape, 0.25f), 1, Tensor.From(device, mask, shape)) : null,
         };
         return sampler.Sample(request, new PictureNoise(4, [0, 1])).ToArray();

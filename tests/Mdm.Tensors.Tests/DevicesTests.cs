@@ -10,7 +10,7 @@ public sealed class DevicesTests
         Assert.That(Devices.Open(" CPU "), Is.SameAs(Devices.Open("cpu")));
 
     [Test]
-    public void AutoIsTheBestThereIs() => 
+    public void AutoIsTheBestThereIs() =>
         Assert.That(Devices.Open("auto"), Is.SameAs(Devices.Open(CudaDevice.WhyNot(0) == null ? "cuda:0" : "cpu")));
 
     [TestCase("auto", true)]

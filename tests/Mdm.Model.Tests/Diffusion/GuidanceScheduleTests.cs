@@ -47,7 +47,13 @@ public sealed class GuidanceScheduleTests
         TextFeatures Text(float value) => new(Tensor.Full(s_device, new Shape(1, 2, 6), value), null);
         var request = new SamplingRequest
         {
-            Batch = 1, Height = 8, Width = 8, Steps = 4, Eta = 0, Text = Text(1.5f), NegativeText = Text(-2),
+            Batch = 1,
+            Height = 8,
+            Width = 8,
+            Steps = 4,
+            Eta = 0,
+            Text = Text(1.5f),
+            NegativeText = Text(-2),
             Threshold = ThresholdType.None,
         };
         float[][] Path(double guidance, string schedule) => [.. sampler.Steps(

@@ -78,7 +78,12 @@ public sealed class SamplerOrderTests
             var noise = new Remembering(new PictureNoise(3, [0, 1]));
             var request = new SamplingRequest
             {
-                Batch = 2, Height = 16, Width = 16, Steps = steps, Sampler = kind, Threshold = ThresholdType.None,
+                Batch = 2,
+                Height = 16,
+                Width = 16,
+                Steps = steps,
+                Sampler = kind,
+                Threshold = ThresholdType.None,
             };
             float[][] last = [];
             foreach (SamplingState state in sampler.Steps(request, noise))
@@ -103,7 +108,12 @@ public sealed class SamplerOrderTests
         using Scope scope = Scope.Enter();
         var request = new SamplingRequest
         {
-            Batch = 1, Height = 16, Width = 16, Steps = 5, Sampler = kind, Threshold = ThresholdType.Clip,
+            Batch = 1,
+            Height = 16,
+            Width = 16,
+            Steps = 5,
+            Sampler = kind,
+            Threshold = ThresholdType.Clip,
         };
         foreach (SamplingState state in sampler.Steps(request, new PictureNoise(1, [0])))
             foreach (Tensor denoised in state.Denoised)
