@@ -23,7 +23,7 @@ public sealed class BadInputTests
     [TestCase("--file-list=nosuch.tsv", "nosuch.tsv")]
     [TestCase("--vocab-file=nosuch.vocab", "nosuch.vocab")]
     [TestCase("--pretrained-vision-file=nosuch.pth", "nosuch.pth")]
-    [TestCase("--text-model=google/flan-t5-xl", "which this version cannot run yet; expected 'words' or 'none'")]
+    [TestCase("--text-model=google/flan-t5-nosuch", "neither as a folder nor in")]
     [TestCase("--device=cuda:99", "cuda:99: ")]
     [TestCase("--device=toaster", "expected auto, cpu, cuda or cuda:N")]
     [TestCase("--batch-size=100|--num-epochs=1", "too few samples for a batch of 100")]

@@ -1,6 +1,6 @@
 namespace Mdm.Model.Diffusion;
 
-/// <summary>The normal numbers of PyTorch's generator on the CPU: the Mersenne Twister mt19937 and two ways of making normal
+/// <summary>The normal numbers of PyTorch's generator on a processor: the Mersenne Twister mt19937 and two ways of making normal
 /// numbers of it, by how many are asked for at once.</summary>
 public sealed class TorchGenerator
 {

@@ -3,7 +3,7 @@ using Mdm.Tensors;
 
 namespace Mdm.Model.Diffusion;
 
-/// <summary>The noise that PyTorch draws on a CPU: each picture's from a <see cref="TorchGenerator"/> with its own seed, as if it were
+/// <summary>The noise that PyTorch draws on a processor: each picture's from a <see cref="TorchGenerator"/> with its own seed, as if it were
 /// alone in its batch, channel by channel.</summary>
 /// <param name="seeds">Of every picture of the batch.</param>
 public sealed class TorchNoise(IEnumerable<ulong> seeds) : INoiseSource

@@ -10,7 +10,7 @@ public enum NoiseKind
     /// <summary>Philox4x32-10, the same on every device.</summary>
     Philox,
 
-    /// <summary>As PyTorch draws it on a CPU for the same seed.</summary>
+    /// <summary>As PyTorch draws it on a processor for the same seed.</summary>
     Torch,
 }
 

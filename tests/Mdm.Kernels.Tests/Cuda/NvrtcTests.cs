@@ -43,7 +43,6 @@ public sealed partial class NvrtcTests
             .SetArgDisplayNames($"{module.File} {module.Defines} sm_{capability}")));
 
     [TestCaseSource(nameof(Modules))]
-    [Parallelizable(ParallelScope.Self)]
     public void EveryModuleCompilesAndSpillsNothing(string file, string defines, int minimum, int capability)
     {
         var module = new KernelModule(file, defines, minimum);
