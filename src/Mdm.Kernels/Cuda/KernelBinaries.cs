@@ -25,8 +25,7 @@ internal sealed class KernelBinaries(KernelCompiler compiler, CubinCache cache)
     public KernelModule[] Missing(IEnumerable<KernelModule> modules) =>
         [.. modules.Distinct().Where(module => compiler.CanCompile(module) && !cache.Has(KeyOf(module)))];
 
-    /// <summary>Compiles modules, several at a time (with NVRTC 11 one after the other: its compilations disturb each other, and
-    /// kernels then spill registers that they do not spill alone). A dispensable one that has errors is passed over.</summary>
+    /// <summary>Compiles modules, several at a time. A dispensable one that has errors is passed over.</summary>
     /// <param name="modules">Which.</param>
     /// <param name="progress">Told how many are done, of how many, and which was the last; one call at a time.</param>
     public void Compile(IReadOnlyCollection<KernelModule> modules, Action<int, int, string>? progress)
@@ -35,8 +34,7 @@ internal sealed class KernelBinaries(KernelCompiler compiler, CubinCache cache)
         var gate = new Lock();
         try
         {
-            var several = new ParallelOptions { MaxDegreeOfParallelism = compiler.Version.Major >= 12 ? Environment.ProcessorCount : 1 };
-            Parallel.ForEach(modules, several, module =>
+            Parallel.ForEach(modules, module =>
             {
                 try
                 {
