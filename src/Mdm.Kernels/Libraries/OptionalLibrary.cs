@@ -17,7 +17,7 @@ internal sealed unsafe record OptionalLibrary(string Name, string? Path, Version
         library => Number(library, "cublasLtGetVersion") is var n and > 0
             ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
             : null,
-        "own matrix products only, no comparison with the library; pip install nvidia-cublas-cu12");
+        "nothing yet: this version uses its own matrix products; pip install nvidia-cublas-cu12");
 
     /// <summary>cuDNN 9.</summary>
     public static OptionalLibrary Cudnn() => Find("cuDNN", "cudnn",
@@ -25,7 +25,7 @@ internal sealed unsafe record OptionalLibrary(string Name, string? Path, Version
         library => Number(library, "cudnnGetVersion") is var n and > 0
             ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
             : null,
-        "own convolutions only, no comparison with the library; pip install nvidia-cudnn-cu12");
+        "nothing yet: this version uses its own convolutions; pip install nvidia-cudnn-cu12");
 
     /// <summary>NCCL 2.</summary>
     public static OptionalLibrary Nccl() => Find("NCCL", "nccl",

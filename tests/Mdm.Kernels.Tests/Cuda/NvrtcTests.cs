@@ -6,14 +6,10 @@ using Mdm.Tests;
 
 namespace Mdm.Kernels.Tests.Cuda;
 
-/// <summary>The kernels through the real compiler, which needs no GPU: no error, no warning, next to no register spilled to
+/// <summary>The kernels through the real compiler, which needs no GPU: no error, no warning, no register spilled to
 /// memory.</summary>
 public sealed partial class NvrtcTests
 {
-    /// <summary>Bytes. What NVRTC 11.8 spills depends on what the same process compiled before: kernels that spill nothing when
-    /// compiled alone were seen to spill 4 to 76 bytes here. A loop that really lacks registers spills hundreds.</summary>
-    private const int Slack = 128;
-
     private static readonly int[] s_capabilities = [80, 90];
 
     /// <summary>Bytes that a kernel may spill, by kernel, beginning of the defines' tile and capability; all others spill
@@ -53,21 +49,25 @@ public sealed partial class NvrtcTests
         KernelCompiler compiler = For(KernelSources.Default(), capability);
         byte[] binary = compiler.Compile(module, ["--ptxas-options=-v"], out string log);
         Assert.That(binary, Is.Not.Empty);
-        MatchCollection kernels = Usage().Matches(log);
-        Assert.That(kernels, Is.Not.Empty, log);
-        foreach (Match kernel in kernels)
+        Assert.That(Usage().Matches(log), Is.Not.Empty, log);
+        // NVRTC 11.8 spills more after other compilations in the same process; alone it must not.
+        if (Usage().Matches(log).Any(kernel => Excess(kernel, defines, capability) > 0))
+            log = CompileAlone.Log(module, capability);
+        foreach (Match kernel in Usage().Matches(log))
         {
-            string spilled = kernel.Groups["spilled"].Value;
             TestContext.Out.WriteLine($"{compiler.Architecture,-7} {file} {defines} {kernel.Groups["kernel"].Value}: "
                 + $"{kernel.Groups["registers"].Value} registers, {(kernel.Groups["shared"] is { Success: true } s ? s.Value : "0")} "
-                + $"bytes shared, {spilled} bytes spilled");
-            int allowed = s_allowed.FirstOrDefault(a => a.Key.Kernel == kernel.Groups["kernel"].Value
-                && a.Key.Capability == capability && defines.Contains(a.Key.Tile)).Value;
-            Assert.That(int.Parse(spilled), Is.LessThanOrEqualTo(allowed + Slack), $"{kernel.Groups["kernel"].Value} spills registers");
+                + $"bytes shared, {kernel.Groups["spilled"].Value} bytes spilled");
+            Assert.That(Excess(kernel, defines, capability), Is.Not.Positive, $"{kernel.Groups["kernel"].Value} spills registers");
         }
 
         Assert.That(log, Does.Not.Contain("warning"));
     }
+
+    /// <summary>Bytes spilled beyond those allowed.</summary>
+    private static int Excess(Match kernel, string defines, int capability) => int.Parse(kernel.Groups["spilled"].Value)
+        - s_allowed.FirstOrDefault(a => a.Key.Kernel == kernel.Groups["kernel"].Value
+            && a.Key.Capability == capability && defines.Contains(a.Key.Tile)).Value;
 
     [Test]
     public void EverySourceIsAmongTheModules()
