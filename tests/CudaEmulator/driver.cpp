@@ -77,6 +77,21 @@ EXPORT mdmEmulatorForgetError()
     return Success;
 }
 
+// For stand-ins of libraries that queue work of their own: calls work(data), which returns a CUresult, when the stream comes to it,
+// at each replay of what captured it, and forget(data) when nothing can call it any more.
+EXPORT mdmEmulatorEnqueue(Stream* stream, int (*work)(void*), void* data, void (*forget)(void*))
+{
+    LOCK;
+    std::shared_ptr<void> kept(data, forget);
+    return context_error != Success ? context_error : enqueue(stream, [=] { return work(kept.get()); });
+}
+
+// Success if the bytes lie in one allocation of device memory; else an error that names the library's call.
+EXPORT mdmEmulatorCheckMemory(const void* address, size_t bytes, const char* call)
+{
+    return check_device(reinterpret_cast<uint64_t>(address), bytes, call);
+}
+
 // ---- devices and the context ----
 
 EXPORT cuInit(unsigned int) { return settings().devices > 0 ? Success : NoDevice; }

@@ -30,7 +30,8 @@ public sealed class EmulatorSetUp
             Assert.Ignore("the CUDA emulator needs g++, which is not installed");
         string folder = Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator");
         string library = Path.Combine(folder, "bin", "libmdm_cuda_emulator.so");
-        DateTime newest = Directory.GetFiles(folder).Max(File.GetLastWriteTimeUtc);
+        IEnumerable<string> sources = [.. Directory.GetFiles(folder), .. Directory.GetFiles(Path.Combine(folder, "libraries"))];
+        DateTime newest = sources.Max(File.GetLastWriteTimeUtc);
         if (!File.Exists(library) || File.GetLastWriteTimeUtc(library) < newest)
         {
             (int code, string output) = Run(Path.Combine(folder, "build.sh"));

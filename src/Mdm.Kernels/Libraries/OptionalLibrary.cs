@@ -4,11 +4,17 @@ namespace Mdm.Kernels.Libraries;
 
 /// <summary>A library of NVIDIA's that the program can do without.</summary>
 /// <param name="Name">As people call it.</param>
-/// <param name="Path">Where it was loaded from; null if it was not found.</param>
+/// <param name="Library">Null if it was not found.</param>
 /// <param name="Version">Null if it was not found or does not tell.</param>
 /// <param name="Missing">What its absence costs and what to install.</param>
-internal sealed unsafe record OptionalLibrary(string Name, string? Path, Version? Version, string Missing)
+internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Library, Version? Version, string Missing)
 {
+    /// <summary>Names a folder that is searched before all other places; with the emulator, the only one.</summary>
+    public const string Variable = "MDM_LIBRARIES";
+
+    /// <summary>Where it was loaded from; null if it was not found.</summary>
+    public string? Path => Library?.Name;
+
     /// <summary>cuBLASLt 11 to 13.</summary>
     public static OptionalLibrary CublasLt() => Find("cuBLASLt", "cublas",
         OperatingSystem.IsWindows()
@@ -41,10 +47,13 @@ internal sealed unsafe record OptionalLibrary(string Name, string? Path, Version
     private static OptionalLibrary Find(string name, string wheel, string[] files, Func<LoadedLibrary, Version?> version,
         string missing)
     {
-        IEnumerable<string> places = NvrtcSearch.LibraryFolders(wheel).SelectMany(folder =>
-            files.Select(file => System.IO.Path.Combine(folder, file)).Where(File.Exists));
-        LoadedLibrary? library = LoadedLibrary.First(files.Concat(places));
-        return new OptionalLibrary(name, library?.Name, library == null ? null : version(library), missing);
+        IEnumerable<string> In(string folder) => files.Select(file => System.IO.Path.Combine(folder, file)).Where(File.Exists);
+        IEnumerable<string> places = Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } given
+            ? In(System.IO.Path.GetFullPath(given)) : [];
+        if (!CudaLibraries.Emulated) // which no library of NVIDIA's can work with
+            places = places.Concat(files).Concat(NvrtcSearch.LibraryFolders(wheel).SelectMany(In));
+        LoadedLibrary? library = LoadedLibrary.First(places);
+        return new OptionalLibrary(name, library, library == null ? null : version(library), missing);
     }
 
     private static long Number(LoadedLibrary library, string function)
