@@ -15,9 +15,9 @@ internal static class RecipeArguments
     // Fields that a recipe holds under names of its own, or that do not change the picture.
     private static readonly string[] s_apart =
     [
-        "model_file", "sample_dir", "device", "threads", "seed", "cfg_weight", "guidance", "num_inference_steps", "ddim_eta",
-        "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list", "min_examples", "use_graphs",
-        "port", "loglevel",
+        "model_file", "sample_dir", "device", "threads", "seed", "cfg_weight", "guidance", "num_inference_steps",
+        "ddim_eta", "eta", "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list",
+        "min_examples", "use_graphs", "port", "loglevel",
     ];
 
     // Beside the sections: what decides on the text features, and the precision.
@@ -29,9 +29,9 @@ internal static class RecipeArguments
         Shell.Version, RecipeFile.Of(checkpoint), Hash(config),
         [.. Settings(given.ConfigOverrides), .. NamedConfig(given.Options)]);
 
-    /// <summary>The value of a configuration field on a command line, by its short name; null where it is not there.</summary>
-    public static string? Find(IReadOnlyList<string> overrides, string name) =>
-        overrides.LastOrDefault(option => NameOf(option) == name) is { } option ? option[(option.IndexOf('=') + 1)..] : null;
+    /// <summary>Whether a configuration field is given on a command line, by one of its names.</summary>
+    public static bool Gives(IReadOnlyList<string> overrides, params string[] names) =>
+        overrides.Any(option => names.Contains(NameOf(option)));
 
     /// <summary>The arguments that draw a picture again, changed by what else is given.</summary>
     public static VerbArguments<SampleOptions> Again(Recipe recipe, VerbArguments<SampleOptions> given)

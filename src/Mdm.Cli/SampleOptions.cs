@@ -9,7 +9,7 @@ internal sealed class SampleOptions
     [Setting("Configuration; default: config.yaml beside the checkpoint", Placeholder = "FILE")]
     public string ConfigPath { get; set; } = "";
 
-    [Setting("Prompts, one a line", Placeholder = "FILE")]
+    [Setting("Prompts, one a line; of a .tsv file its column prompt or caption", Placeholder = "FILE")]
     public string PromptsFile { get; set; } = "";
 
     [Setting("Pictures of each prompt", Min = 1)]

@@ -95,15 +95,21 @@ public sealed class BadInputTests
     [TestCase("a circle|--unet_config.resolution_channels=16,16", "does not fit the configuration",
         "conv_in.weight: found [8, 3, 3, 3], expected [16, 3, 3, 3]")]
     [TestCase("a circle|--unet_config.inner_config.num_lm_head_layers=2", "parameters are missing (inner_unet.lm_head.1")]
-    public void SampleRefuses(string options, params string[] words) => Tiny.Sample(options.Split('|')).Refused(words);
+    public void SampleRefuses(string options, params string[] words) => Tiny.SampleRefuses(options.Split('|'), words);
 
     [Test]
     public void APromptOfAHundredThousandCharactersIsCutWithAWarning() => Assert.That(
         Tiny.Sample("a red circle " + new string('x', 100_000)).Succeeded().Error, Does.Contain("cut to 200 (max_caption_length)"));
 
     [Test]
-    public void AnEmptyPromptsFileIsRefused() =>
-        Tiny.Sample("--prompts-file", Tiny.Write("empty.txt", "\n \n")).Refused("empty.txt holds no prompt");
+    public void PromptsFilesWithoutPromptsAreRefused()
+    {
+        Tiny.SampleRefuses(["--prompts-file", Tiny.Write("empty.txt", "\n \n")], "empty.txt holds no prompt, expected one a line");
+        Tiny.SampleRefuses(["--prompts-file", Tiny.Write("empty.tsv", "caption\n \n")], "holds no prompt, expected one a row");
+        Tiny.SampleRefuses(["--prompts-file", Tiny.Write("other.tsv", "a\tb\n1\t2\n")],
+            "found the columns a, b, expected one named prompt or caption");
+        Tiny.SampleRefuses(["--prompts-file", Tiny.Write("torn.tsv", "a\tcaption\n1\n")], "torn.tsv, line 2: found 1 values");
+    }
 
     [TestCase("x.pth")]
     [TestCase("x.safetensors")]

@@ -32,7 +32,8 @@ public sealed class HelpTests
             Assert.That(help, Does.Contain($"  {verb.Name} ").And.Contain(verb.Summary));
     }
 
-    [TestCase("sample", "--model-file", "--cfg-weight", "--seed", "--batch-size", "--ddim-eta", "--help-all")]
+    [TestCase("sample", "--model-file", "--cfg-weight, --guidance", "--seed", "--batch-size",
+        "--ddim-eta, --eta", "--help-all")]
     [TestCase("train", "--config-path", "--output-dir", "--num-training-steps", "--resume", "--device", "--help-all")]
     [TestCase("quickstart", "--minutes", "--seed", "--output-dir")]
     public void WhatMostPeopleNeedIsInTheShortHelp(string verb, params string[] options)

@@ -11,7 +11,7 @@ public sealed class SampleRecipeTests
     [TestCase("--sampler=ddpm")]
     [TestCase("--sampler=dpm++", "--cfg-weight=3", "--guidance-schedule=interval:0.3-1", "--negative-prompt=a \"blue\" circle")]
     [TestCase("--sampler=heun", "--threshold=DYNAMIC_IF", "--noise=torch", "--style=painting")]
-    [TestCase("--ddim-eta=0.3", "--guidance=2", "--guidance-schedule=linear", "--num_diffusion_steps=15")]
+    [TestCase("--eta=0.3", "--guidance=2", "--guidance-schedule=linear", "--num_diffusion_steps=15")]
     public void ARecipeDrawsThePictureAgainBitForBit(params string[] settings)
     {
         Tiny.Sample([.. s_prompts, "--seed=7", "--batch-size=2", .. settings]).Succeeded();

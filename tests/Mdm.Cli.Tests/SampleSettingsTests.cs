@@ -29,6 +29,8 @@ public sealed class SampleSettingsTests
         Assert.That(File.ReadAllText(PathOf("index.html")), Does.Contain("4 steps, heun"));
         Tiny.Sample("--config-path", config, "a red circle").Succeeded();
         Assert.That(File.ReadAllText(PathOf("index.html")), Does.Contain("4 steps, eta 0.5"));
+        Tiny.Sample("--config-path", config, "a red circle", "--eta=0.25").Succeeded();
+        Assert.That(File.ReadAllText(PathOf("index.html")), Does.Contain("4 steps, eta 0.25"));
     }
 
     [TestCase("--sampler=dpm2++", "'dpm2++'", "did you mean 'dpm++'")]
@@ -48,13 +50,13 @@ public sealed class SampleSettingsTests
     [TestCase("--mask=mask.png", "--mask", "without --init-image")]
     [TestCase("--init-image=not there.png", "not there.png")]
     public void WhatCannotBeIsRefusedInOneLine(string setting, params string[] words) =>
-        Tiny.Sample("a red circle", setting).Refused(words);
+        Tiny.SampleRefuses(["a red circle", "--logsnr-plot", setting], words);
 
     [TestCase("ddpm")]
     [TestCase("dpm++")]
     [TestCase("heun")]
     public void AnEtaIsForDdim(string sampler) =>
-        Tiny.Sample("a red circle", "--sampler", sampler, "--ddim-eta=0").Refused("ddim_eta is 0", sampler);
+        Tiny.SampleRefuses(["a red circle", "--sampler", sampler, "--eta=0"], "ddim_eta is 0", sampler);
 
     [Test]
     public void HelpListsWhatThereIs()
@@ -68,7 +70,7 @@ public sealed class SampleSettingsTests
     [TestCase("1.01", "expected above 0 and up to 1")]
     [TestCase("nan", "expected a finite number")]
     public void StrengthsAreBetween0And1(string strength, string expected) =>
-        Tiny.Sample("a red circle", "--init-image", Init(16, 16), "--strength", strength).Refused("--strength", expected);
+        Tiny.SampleRefuses(["a red circle", "--init-image", Init(16, 16), "--strength", strength], "--strength", expected);
 
     [TestCase("ddpm")]
     [TestCase("dpm++")]
@@ -116,9 +118,9 @@ public sealed class SampleSettingsTests
     public void PicturesToStartFromHaveAnySizeButThatOfTheirMask()
     {
         Tiny.Sample("a red circle", "--init-image", Init(40, 23)).Succeeded();
-        Tiny.Sample("a red circle", "--init-image", Init(40, 23), "--mask", Init(23, 40, "mask.png"))
-            .Refused("--mask", "23 x 40 pixels, expected 40 x 23");
-        Tiny.Sample("a red circle", "--init-image", Tiny.Write("broken.png", "no picture")).Refused("broken.png");
+        Tiny.SampleRefuses(["a red circle", "--init-image", Init(40, 23), "--mask", Init(23, 40, "mask.png")],
+            "--mask", "23 x 40 pixels, expected 40 x 23");
+        Tiny.SampleRefuses(["a red circle", "--init-image", Tiny.Write("broken.png", "no picture")], "broken.png");
     }
 
     [Test]

@@ -115,6 +115,13 @@ public sealed class SampleTests
             "a green triangle", "a green triangle", "a red circle", "a red circle", "a blue square", "a blue square",
         }));
         Assert.That(File.ReadAllBytes(PathOf("00000.png")), Is.Not.EqualTo(File.ReadAllBytes(PathOf("00001.png"))));
+
+        foreach (string column in (string[])["prompt", "caption"])
+        {
+            string table = Tiny.Write($"{column}.tsv", $"n\t{column}\n1\ta red circle\n2\t\"a \"\"blue\"\" square\"\n3\t\n");
+            Tiny.Sample("--prompts-file", table).Succeeded();
+            Assert.That(List().Select(entry => entry.Caption), Is.EqualTo(new[] { "a red circle", "a \"blue\" square" }));
+        }
     }
 
     [Test]
@@ -145,7 +152,7 @@ public sealed class SampleTests
     [TestCase("--negative-prompt=a red circle", "--cfg-weight=3")]
     [TestCase("--threshold=dynamic")]
     [TestCase("--threshold=NONE")]
-    [TestCase("--ddim-eta=0.5")]
+    [TestCase("--eta=0.5")]
     [TestCase("--cfg-weight=3")]
     [TestCase("--num-inference-steps=7")]
     public void SettingsChangeThePicture(params string[] settings)

@@ -53,6 +53,14 @@ internal sealed class Tiny
     public static CliResult Sample(params string[] more) =>
         Cli.Run(["sample", "--model-file", Checkpoint, "--sample-dir", Folder(), .. more]);
 
+    /// <summary>'mdm sample' refuses in one line that contains the words, and writes nothing.</summary>
+    public static void SampleRefuses(IEnumerable<string> options, params string[] words)
+    {
+        string pictures = Path.Combine(Folder(), "refused");
+        Sample([.. options, "--sample-dir", pictures]).Refused(words);
+        Assert.That(pictures, Does.Not.Exist);
+    }
+
     [OneTimeSetUp]
     public void Make()
     {

@@ -48,7 +48,7 @@ internal static class SampleVerb
             // All checkpoints draw with the same seeds, even if these were thrown.
             ulong? seed = options?.Seed;
             options = SamplingSettings.From(
-                config, given.Options, RecipeArguments.Find(typed.ConfigOverrides, "ddim_eta") != null);
+                config, given.Options, RecipeArguments.Gives(typed.ConfigOverrides, "ddim_eta", "eta"));
             options = options with
             {
                 Seed = seed ?? options.Seed,
@@ -138,7 +138,7 @@ internal static class SampleVerb
     {
         string? more = typed.Words.Count > 0 ? "prompts"
             : typed.Options.PromptsFile.Length > 0 ? "--prompts-file"
-            : RecipeArguments.Find(typed.ConfigOverrides, "test_file_list") != null ? "--test-file-list"
+            : RecipeArguments.Gives(typed.ConfigOverrides, "test_file_list") ? "--test-file-list"
             : typed.Options.Count > 1 ? "--count" : null;
         if (more != null)
             throw new MdmException($"--from draws the picture of one recipe, expected no {more}");
@@ -215,7 +215,7 @@ internal static class SampleVerb
         if (given.Options.PromptsFile.Length > 0)
             tasks.AddRange(PromptList.Read(given.Options.PromptsFile).Select(prompt => new SamplingTask(prompt)));
         // A list that only the configuration names is what to draw when nothing else is asked for.
-        bool listed = RecipeArguments.Find(given.ConfigOverrides, "test_file_list") != null;
+        bool listed = RecipeArguments.Gives(given.ConfigOverrides, "test_file_list");
         if (config.TestFileList.Length > 0 && (listed || tasks.Count == 0))
             tasks.AddRange(ValidationCaptions.Read(config, Terminal.Warn));
         if (tasks.Count == 0 && captions == null)

@@ -39,9 +39,11 @@ internal sealed class HelpText
         }
     }
 
-    /// <summary>A setting with its allowed words and its default.</summary>
+    /// <summary>A setting with its other name, its allowed words and its default.</summary>
     public void Setting(SettingField field, string name, object? defaultValue)
     {
+        if (field.Alias is { } alias)
+            name += $", --{alias}";
         string help = field.Help;
         if (field.Choices.Count > 0)
             help += $" ({string.Join(", ", field.Choices)})";

@@ -148,7 +148,7 @@ public sealed class ProgramConfig
     [Setting("Sampling steps; none: num_diffusion_steps", Min = 1)]
     public int? NumInferenceSteps { get; set; }
 
-    [Setting("Noise of DDIM sampling, 0: none; not given: ancestral sampling", Min = 0, Max = 1)]
+    [Setting("Noise of DDIM sampling, 0: none; not given: ancestral sampling", Min = 0, Max = 1, Alias = "eta")]
     public double? DdimEta { get; set; }
 
     [Setting("What the picture should not show")]
