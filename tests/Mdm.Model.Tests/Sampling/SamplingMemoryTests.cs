@@ -6,19 +6,20 @@ using Mdm.Model.Sampling;
 using Mdm.Model.Tests.Diffusion;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats.Images;
+using Mdm.Tests;
 
 namespace Mdm.Model.Tests.Sampling;
 
 /// <summary>A job on a device with little memory.</summary>
 public sealed class SamplingMemoryTests
 {
-    private string _folder = "";
+    private TemporaryFolder _folder = null!;
 
     [SetUp]
-    public void MakeFolder() => _folder = Directory.CreateTempSubdirectory("mdm-memory-").FullName;
+    public void MakeFolder() => _folder = new TemporaryFolder();
 
     [TearDown]
-    public void RemoveFolder() => Directory.Delete(_folder, recursive: true);
+    public void RemoveFolder() => _folder.Dispose();
 
     [Test]
     public void ABatchThatDoesNotFitIsHalved()
@@ -49,11 +50,11 @@ public sealed class SamplingMemoryTests
         config.DiffusionConfig.SamplerConfig.NumDiffusionSteps = 8;
         config.DiffusionConfig.SamplerConfig.ScheduleType = ScheduleType.Deepfloyd;
         using var model = new SamplingModel(config, network, text: null);
-        var options = new SamplingOptions { Folder = _folder, Seed = 3, Size = 16, Batch = 8, Steps = 3 };
+        var options = new SamplingOptions { Folder = _folder.Path, Seed = 3, Size = 16, Batch = 8, Steps = 3 };
         device.Allow(limit);
         SamplingTask[] tasks = [.. Enumerable.Repeat(new SamplingTask(""), 8)];
         SamplingResult result = new SamplingJob(model, options, warnings.Add).Run(tasks);
-        pictures = [.. result.Items.Select(item => ImageFile.Read(Path.Combine(_folder, item.Path)).Rgb)];
+        pictures = [.. result.Items.Select(item => ImageFile.Read(_folder[item.Path]).Rgb)];
         Assert.That(device.Used, Is.Zero, "bytes in use afterwards");
         return device.Peak;
     }

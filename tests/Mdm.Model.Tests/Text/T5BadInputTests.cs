@@ -1,4 +1,3 @@
-using Mdm.Kernels;
 using Mdm.Model.Text.Hub;
 using Mdm.Model.Text.T5;
 using Mdm.Tensors;
@@ -24,16 +23,17 @@ public sealed class T5BadInputTests
     [TestCase("flan-t5-xl", "not on this machine", "mdm fetch google/flan-t5-xl")]
     [TestCase("no/such/folder", "there is no such folder", "google/flan-t5-xl")]
     public void A_model_that_is_not_there(string name, params string[] words) =>
-        Require(() => new T5TextModel(Devices.Open("cpu"), name, "", cache: new HubCache(_folder["hub"])), words);
+        OneLine.Require(() => new T5TextModel(Devices.Open("cpu"), name, "", cache: new HubCache(_folder["hub"])), words);
 
     [Test]
     public void Folders_without_something()
     {
-        Require(Open, "no config.json");
+        OneLine.Require(Open, "no config.json");
         File.WriteAllText(_folder[Config], new T5Folder().Config());
-        Require(Open, "has no weights", "model.safetensors", "pytorch_model.bin");
+        OneLine.Require(Open, "has no weights", "model.safetensors", "pytorch_model.bin");
         new T5Folder().Write(_folder.Path);
-        Require(() => new T5TextModel(Devices.Open("cpu"), _folder.Path, _folder["none.vocab"]), "no tokenizer", "none.vocab");
+        OneLine.Require(() => new T5TextModel(Devices.Open("cpu"), _folder.Path, _folder["none.vocab"]),
+            "no tokenizer", "none.vocab");
     }
 
     [TestCase("{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"]}", "'llama' (LlamaForCausalLM)", "T5")]
@@ -46,7 +46,7 @@ public sealed class T5BadInputTests
     {
         new T5Folder().Write(_folder.Path);
         File.WriteAllText(_folder[Config], json);
-        Require(Open, [.. words, "config.json"]);
+        OneLine.Require(Open, [.. words, "config.json"]);
     }
 
     [TestCase("\"d_ff\":40", "\"d_ff\":-1", "d_ff is -1")]
@@ -63,7 +63,7 @@ public sealed class T5BadInputTests
         string config = File.ReadAllText(_folder[Config]);
         Assert.That(config, Does.Contain(from));
         File.WriteAllText(_folder[Config], config.Replace(from, to));
-        Require(Open, words);
+        OneLine.Require(Open, words);
     }
 
     [Test]
@@ -72,13 +72,13 @@ public sealed class T5BadInputTests
         new T5Folder().Write(_folder.Path);
         byte[] whole = File.ReadAllBytes(_folder[Weights]);
         File.WriteAllBytes(_folder[Weights], whole[..(whole.Length / 2)]);
-        Require(Open, Weights, "cut short", "downloaded completely");
+        OneLine.Require(Open, Weights, "cut short", "downloaded completely");
         File.WriteAllText(_folder[Weights], "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n");
-        Require(Open, "Git LFS", "git lfs pull");
+        OneLine.Require(Open, "Git LFS", "git lfs pull");
         File.WriteAllText(_folder[Weights], "<!doctype html><html>Not found</html>");
-        Require(Open, Weights, "downloaded completely");
+        OneLine.Require(Open, Weights, "downloaded completely");
         File.WriteAllBytes(_folder[Weights], []);
-        Require(Open, Weights, "empty");
+        OneLine.Require(Open, Weights, "empty");
     }
 
     [Test]
@@ -87,7 +87,7 @@ public sealed class T5BadInputTests
         new T5Folder().Write(_folder.Path);
         Tensors.Formats.TensorFile.Save(_folder[Weights],
             [Tensors.Formats.StoredTensor.FromFloats("model.layers.0.mlp.weight", [2, 2], [1, 2, 3, 4])]);
-        Require(Open, "holds no T5 encoder");
+        OneLine.Require(Open, "holds no T5 encoder");
     }
 
     [Test]
@@ -95,11 +95,11 @@ public sealed class T5BadInputTests
     {
         new T5Folder().WriteShards(_folder.Path, 3);
         File.Delete(_folder["model-00002-of-00003.safetensors"]);
-        Require(Open, "model-00002-of-00003.safetensors is missing", Index);
+        OneLine.Require(Open, "model-00002-of-00003.safetensors is missing", Index);
         File.Copy(_folder["model-00001-of-00003.safetensors"], _folder["model-00002-of-00003.safetensors"]);
-        Require(Open, "model-00002-of-00003.safetensors", "is missing, which model.safetensors.index.json says it holds");
+        OneLine.Require(Open, "model-00002-of-00003.safetensors", "is missing, which model.safetensors.index.json says it holds");
         File.WriteAllText(_folder[Index], "{}");
-        Require(Open, "weight_map");
+        OneLine.Require(Open, "weight_map");
     }
 
     [TestCase(39, true)]
@@ -114,23 +114,12 @@ public sealed class T5BadInputTests
         if (fits)
             Make();
         else
-            Require(Make, $"other.vocab has {size} tokens", "has 40", "different models");
+            OneLine.Require(Make, $"other.vocab has {size} tokens", "has 40", "different models");
     }
 
     private void Open()
     {
         string vocabulary = T5TextModelTests.Vocabulary(_folder["t5.vocab"], 40);
         new T5TextModel(Devices.Open("cpu"), _folder.Path, vocabulary).Dispose();
-    }
-
-    private static void Require(Action make, params string[] words)
-    {
-        string message = Assert.Throws<MdmException>(make)!.Message;
-        Assert.Multiple(() =>
-        {
-            Assert.That(message, Does.Not.Contain('\n'));
-            foreach (string word in words)
-                Assert.That(message, Does.Contain(word));
-        });
     }
 }

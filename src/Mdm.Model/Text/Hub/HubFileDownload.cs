@@ -26,7 +26,7 @@ internal sealed class HubFileDownload(HubClient client, HubFile file, string tar
     {
         string partial = target + Incomplete;
         Directory.CreateDirectory(Path.GetDirectoryName(target)!);
-        var stream = new FileStream(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        FileStream stream = OpenAlone(partial);
         bool good;
         await using (stream.ConfigureAwait(false))
         {
@@ -47,6 +47,20 @@ internal sealed class HubFileDownload(HubClient client, HubFile file, string tar
         }
 
         File.Move(partial, target, overwrite: true);
+    }
+
+    // Two programs that write the same file would spoil it for both.
+    private FileStream OpenAlone(string partial)
+    {
+        try
+        {
+            return new FileStream(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e) when (File.Exists(partial))
+        {
+            throw new MdmException($"{file.Name}: another program is downloading it to {partial}; once that has ended, the same "
+                + "command takes what is there", e);
+        }
     }
 
     /// <summary>What is there from before counts for the checksum.</summary>
