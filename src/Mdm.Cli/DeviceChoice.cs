@@ -17,7 +17,19 @@ internal static class DeviceChoice
             Terminal.Warn("multinode is not supported yet; this machine works alone");
         IDevice device = Devices.Open(config.Device);
         Prepare(device);
+        ChooseKernels(device, config.Kernels);
         return device;
+    }
+
+    /// <summary>Says which kernels compute; a note tells where measuring takes time.</summary>
+    public static void ChooseKernels(IDevice device, string kernels)
+    {
+        const int every = 20;
+        Devices.ChooseKernels(device, kernels, Terminal.Warn, count =>
+        {
+            if (count % every == 1)
+                Terminal.Note($"{device.Name}: measuring products: {count} {(count == 1 ? "shape" : "shapes")}, once for each");
+        });
     }
 
     /// <summary>A checkpoint that was trained in bfloat16 is drawn in float32 where the device has nothing else, unless the

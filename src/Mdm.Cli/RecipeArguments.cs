@@ -15,8 +15,8 @@ internal static class RecipeArguments
     // Fields that a recipe holds under names of its own, or that do not change the picture.
     private static readonly string[] s_apart =
     [
-        "model_file", "sample_dir", "device", "threads", "seed", "cfg_weight", "guidance", "num_inference_steps",
-        "ddim_eta", "eta", "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list",
+        "model_file", "sample_dir", "device", "kernels", "threads", "seed", "cfg_weight", "guidance",
+        "num_inference_steps", "ddim_eta", "eta", "negative_prompt", "sample_image_size", "batch_size", "output_inner", "test_file_list",
         "min_examples", "use_graphs", "port", "loglevel",
     ];
 

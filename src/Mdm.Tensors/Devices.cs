@@ -28,6 +28,37 @@ public static class Devices
             _ => throw new MdmException($"device '{name}' is not known, expected {Names}"),
         })).Value;
 
+    /// <summary>What users may write for <see cref="ChooseKernels"/>.</summary>
+    public const string KernelNames = "own, library or auto";
+
+    /// <summary>Says which kernels a device computes products and convolutions with.</summary>
+    /// <param name="device">Of <see cref="Open"/>.</param>
+    /// <param name="kernels">One of <see cref="KernelNames"/>.</param>
+    /// <param name="warn">Told of libraries that are wanted and not there.</param>
+    /// <param name="measured">Told, after each shape whose fastest kernel had to be measured, how many those were.</param>
+    /// <exception cref="MdmException">Another word.</exception>
+    public static void ChooseKernels(IDevice device, string kernels, Action<string> warn, Action<int>? measured = null)
+    {
+        KernelChoice choice = kernels.Trim().ToLowerInvariant() switch
+        {
+            "own" => KernelChoice.Own,
+            "library" => KernelChoice.Library,
+            "auto" => KernelChoice.Auto,
+            _ => throw new MdmException($"kernels '{kernels}' are not known, expected {KernelNames}"),
+        };
+        if (device is not CudaDevice cuda)
+        {
+            if (choice == KernelChoice.Library)
+                warn($"kernels library: the device {device.Name} computes with its own kernels");
+            return;
+        }
+
+        cuda.KernelChoice = choice;
+        cuda.Measured = measured;
+        if (choice == KernelChoice.Library && cuda.MissingLibraries is { } missing)
+            warn($"kernels library: {missing} not found; the program's own kernels compute instead");
+    }
+
     /// <summary>What a run's activations are computed in: bfloat16 for <c>fp16: 1</c>, else float32.</summary>
     /// <exception cref="MdmException">The device does not compute in bfloat16.</exception>
     public static DType ComputeType(IDevice device, bool fp16)

@@ -8,7 +8,7 @@ build() {
     output=$1
     shift
     "${CXX:-g++}" -std=c++17 -O2 -march=native -g1 -fPIC -shared -pthread -fvisibility=hidden -fno-strict-aliasing -Wall -Wextra \
-        "$@" -ldl -o "$output.$$"
+        -Wl,-soname,"$(basename "$output")" "$@" -ldl -o "$output.$$"
     mv "$output.$$" "$output"
 }
 build bin/libmdm_cuda_emulator.so ./*.cpp

@@ -23,6 +23,9 @@ internal static class GradcheckVerb
         [Setting("Type of the activations: float32 or bfloat16", Placeholder = "NAME")]
         public string Type { get; set; } = "float32";
 
+        [Setting($"Kernels for products: {Devices.KernelNames}", Placeholder = "NAME")]
+        public string Kernels { get; set; } = "own";
+
         [Setting("Prints failures only")]
         public bool Quiet { get; set; }
     }
@@ -33,6 +36,7 @@ internal static class GradcheckVerb
             throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
         string? filter = given.Words.Count == 1 ? given.Words[0] : null;
         IDevice device = Devices.Open(given.Options.Device);
+        DeviceChoice.ChooseKernels(device, given.Options.Kernels);
         GradientCheck.Row[] rows = GradientCheck.Run(device, filter, TypeOf(given.Options.Type)).ToArray();
         if (rows.Length == 0)
             throw new MdmException($"gradcheck: no operation or case contains '{filter}'");

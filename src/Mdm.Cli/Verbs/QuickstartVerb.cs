@@ -28,7 +28,8 @@ internal static class QuickstartVerb
 
     private static readonly OptionTable<Options> s_options = new("mdm quickstart [options]",
         "Draws a captioned data set of shapes, trains a nested U-Net on it for some minutes, and samples pictures of "
-        + "combinations that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "threads");
+        + "combinations that were not in the data. Ctrl-C saves; the same command goes on.", takesConfig: true, "device", "kernels",
+        "threads");
 
     public static Verb Verb { get; } = Verb.Of("quickstart", "trains and samples a small model within minutes", s_options, Run);
 

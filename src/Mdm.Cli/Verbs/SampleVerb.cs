@@ -18,7 +18,7 @@ internal static class SampleVerb
         + "Settings not given are those in the config.yaml beside the checkpoint.",
         takesConfig: true,
         "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",
-        "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device");
+        "negative_prompt", "num_inference_steps", "ddim_eta", "output_inner", "device", "kernels");
 
     public static Verb Verb { get; } = Verb.Of("sample", "draws pictures for prompts", s_options, Run);
 

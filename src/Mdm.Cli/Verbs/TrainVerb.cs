@@ -11,7 +11,7 @@ internal static class TrainVerb
         "Trains a network on a data set of tar archives and TSV tables. Checkpoints, the log and the state for --resume go to "
         + "--output-dir. Ctrl-C saves and stops.", takesConfig: true,
         "file_list", "output_dir", "vocab_file", "pretrained_vision_file", "num_training_steps", "warmup_steps", "batch_size",
-        "lr", "save_freq", "log_freq", "seed", "device");
+        "lr", "save_freq", "log_freq", "seed", "device", "kernels");
 
     public static Verb Verb { get; } = Verb.Of("train", "trains a network", s_options, Run);
 

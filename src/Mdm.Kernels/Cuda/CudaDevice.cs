@@ -19,6 +19,8 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
     private readonly MemoryPool pool;
     private readonly KernelLoader loader;
     private readonly KernelBinaries binaries;
+    private readonly CubinCache cache;
+    private readonly CudaKernels kernels;
     private readonly StagingRing uploads;
     private readonly Downloads downloads;
     private readonly bool synchronous = IsSet("MDM_SYNC");
@@ -52,11 +54,12 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         stream = created;
         // The emulator guards the bounds of every allocation and looks for leaks, which a pool would hide.
         pool = new MemoryPool(this, direct: CudaLibraries.Emulated);
-        binaries = new KernelBinaries(compiler, CubinCache.Default());
+        cache = CubinCache.Default();
+        binaries = new KernelBinaries(compiler, cache);
         loader = new KernelLoader(driver, module => binaries[module]);
         uploads = new StagingRing(driver, stream, Check);
         downloads = new Downloads(driver, stream, streamGate, Check);
-        Kernels = new CudaKernels(this);
+        kernels = new CudaKernels(this);
     }
 
     /// <summary>Why GPU number <paramref name="index"/> cannot be used, in one sentence; null if it can.</summary>
@@ -72,7 +75,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
 
     public string Description { get; }
 
-    public IKernels Kernels { get; }
+    public IKernels Kernels => kernels;
 
     /// <summary>Whether float32 products may use TF32 (10 bits of mantissa). Also <c>MDM_TF32=1</c>.</summary>
     public bool AllowTf32 { get; set; } = IsSet("MDM_TF32");
@@ -125,6 +128,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         disposed = true;
         MakeCurrent();
         _ = driver.StreamSynchronize(stream);
+        Libraries.Dispose();
         uploads.Dispose();
         downloads.Dispose();
         FreeMarks();

@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cuda.Products;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Cuda;
 
@@ -7,7 +8,63 @@ internal sealed partial class CudaKernels
     private static KernelModule[] ConvolutionModules =>
         [.. ProductTile.All.Select(t => t.Conv), .. KernelModule.BothTypes("conv_weights.cu")];
 
-    public void Conv3x3Forward(in ConvShape shape, Ptr x, Ptr w, Ptr bias, Ptr residual, Ptr y)
+    public void Conv3x3Forward(in ConvShape shape, Ptr x, Ptr w, Ptr bias, Ptr residual, Ptr y) =>
+        Convolve(new ConvCall(ConvPass.Forward, shape, x, w,
+            ProductOutput.Of(x.Type, shape.OutChannels, shape.OutChannels, new Target(y, false), bias, residual)));
+
+    public void Conv3x3BackwardData(in ConvShape shape, Ptr dy, Ptr w, Target dx)
+    {
+        if (!dx.IsNone)
+            Convolve(new ConvCall(ConvPass.Data, shape, dy, w,
+                ProductOutput.Of(dy.Type, shape.InChannels, shape.InChannels, dx, default, default)));
+    }
+
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    {
+        int row = 9 * shape.InChannels;
+        if (!dw.IsNone)
+            Convolve(new ConvCall(ConvPass.Weight, shape, x, dy, ProductOutput.Of(x.Type, row, row, dw, default, default)));
+    }
+
+    /// <summary>Every product of a convolution passes here.</summary>
+    private void Convolve(in ConvCall call)
+    {
+        if (call.Count == 0)
+            return;
+        ConvKey key = call.Key(MathOf(call.Image.Type));
+        if (!convWays.Settled(key, out Way way))
+            way = ChooseWay(call, key);
+        if (!TryConvolve(way, call))
+            TryConvolve(Way.Reckoned, call);
+    }
+
+    private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, Way.All(key.Math), way =>
+    {
+        using Scratch c = device.Borrow(call.Count * sizeof(float));
+        return TryConvolve(way, call with { Output = call.Output.Elsewhere(c.As(DType.UInt8).Address, 0) });
+    });
+
+    /// <summary>Computes a convolution in one way; false: that is none for it.</summary>
+    private bool TryConvolve(Way way, in ConvCall call) => way.Maker switch
+    {
+        Maker.Library => false,
+        Maker.Hopper => HopperConvolve(call, way),
+        Maker.Portable => PortableConvolve(call, way),
+        _ => HopperConvolve(call, way) || PortableConvolve(call, way),
+    };
+
+    private bool HopperConvolve(in ConvCall call, Way way) => call.Pass == ConvPass.Weight
+        ? HopperConvolveWeight(call.Shape, call.Image, call.Other, call.Output, way)
+        : HopperConvolve(call.Shape, call.Image, call.Other, call.Pass == ConvPass.Data, call.Output, way);
+
+    private bool PortableConvolve(in ConvCall call, Way way) => call.Pass switch
+    {
+        ConvPass.Forward => Forward(call.Shape, call.Image, call.Other, call.Output, way),
+        ConvPass.Data => DataGradient(call.Shape, call.Image, call.Other, call.Output, way),
+        _ => WeightGradient(call.Shape, call.Image, call.Other, call.Output, way),
+    };
+
+    private bool Forward(in ConvShape shape, Ptr x, Ptr w, in ProductOutput output, Way way)
     {
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
@@ -17,15 +74,11 @@ internal sealed partial class CudaKernels
             OutHeight = shape.OutHeight,
             OutWidth = shape.OutWidth,
         };
-        ProductOutput output = ProductOutput.Of(x.Type, outputs, outputs, new Target(y, false), bias, residual);
-        if (HopperConvolve(shape, x, w, false, output))
-            return;
         if (!shape.Upsample)
         {
             arguments.WeightRow = 9 * inputs;
             arguments.Taps[0] = Taps(shape.Batch, shape.OutHeight, shape.OutWidth, 3, 3, inputs, -1, -1);
-            Convolve("conv_forward", x, w, 1, arguments, output);
-            return;
+            return Convolve("conv_forward", x, w, 1, arguments, output, way);
         }
 
         using Scratch sums = SumWeights("conv_weights_forward", w, shape);
@@ -39,13 +92,11 @@ internal sealed partial class CudaKernels
             arguments.Taps[parity] = taps;
         }
 
-        Convolve("conv_forward", x, sums.As(w.Type), 4, arguments, output);
+        return Convolve("conv_forward", x, sums.As(w.Type), 4, arguments, output, way);
     }
 
-    public void Conv3x3BackwardData(in ConvShape shape, Ptr dy, Ptr w, Target dx)
+    private bool DataGradient(in ConvShape shape, Ptr dy, Ptr w, in ProductOutput output, Way way)
     {
-        if (dx.IsNone)
-            return;
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
         {
@@ -55,74 +106,62 @@ internal sealed partial class CudaKernels
             OutHeight = shape.Height,
             OutWidth = shape.Width,
         };
-        ProductOutput output = ProductOutput.Of(dy.Type, inputs, inputs, dx, default, default);
-        if (HopperConvolve(shape, dy, w, true, output))
-            return;
         if (shape.Upsample)
         {
             using Scratch sums = SumWeights("conv_weights_data", w, shape);
             ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 4, 4, outputs, -1, -1);
             (taps.WeightRow, taps.WeightColumn) = (checked(4 * outputs * inputs), outputs * inputs);
             arguments.Taps[0] = taps;
-            Convolve("conv_data", dy, sums.As(w.Type), 1, arguments, output);
+            return Convolve("conv_data", dy, sums.As(w.Type), 1, arguments, output, way);
         }
-        else if (shape.Stride == 1)
+
+        if (shape.Stride == 1)
         {
             // dx(h) = Σ_r dy(h - 1 + r) w(2 - r)
             ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 3, 3, outputs, -1, -1);
             (taps.Weight, taps.WeightRow, taps.WeightColumn) = (8L * inputs, -3 * inputs, -inputs);
             arguments.Taps[0] = taps;
-            Convolve("conv_data", dy, w, 1, arguments, output);
+            return Convolve("conv_data", dy, w, 1, arguments, output, way);
         }
-        else
-        {
-            // dx(2h) = dy(h) w(1);  dx(2h + 1) = dy(h) w(2) + dy(h + 1) w(0)
-            arguments.OutStep = 2;
-            for (int parity = 0; parity < 4; parity++)
-            {
-                (int a, int b) = (parity / 2, parity % 2);
-                (int height, int width) = ((shape.Height + 1 - a) / 2, (shape.Width + 1 - b) / 2);
-                ConvTaps taps = Taps(shape.Batch, height, width, 1 + a, 1 + b, outputs, 0, 0);
-                (taps.OutY, taps.OutX) = (a, b);
-                taps.Weight = (3 * (1 + a) + 1 + b) * (long)inputs;
-                (taps.WeightRow, taps.WeightColumn) = (-6 * inputs, -2 * inputs);
-                arguments.Taps[parity] = taps;
-            }
 
-            Convolve("conv_data", dy, w, 4, arguments, output);
+        // dx(2h) = dy(h) w(1);  dx(2h + 1) = dy(h) w(2) + dy(h + 1) w(0)
+        arguments.OutStep = 2;
+        for (int parity = 0; parity < 4; parity++)
+        {
+            (int a, int b) = (parity / 2, parity % 2);
+            (int height, int width) = ((shape.Height + 1 - a) / 2, (shape.Width + 1 - b) / 2);
+            ConvTaps taps = Taps(shape.Batch, height, width, 1 + a, 1 + b, outputs, 0, 0);
+            (taps.OutY, taps.OutX) = (a, b);
+            taps.Weight = (3 * (1 + a) + 1 + b) * (long)inputs;
+            (taps.WeightRow, taps.WeightColumn) = (-6 * inputs, -2 * inputs);
+            arguments.Taps[parity] = taps;
         }
+
+        return Convolve("conv_data", dy, w, 4, arguments, output, way);
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    private bool WeightGradient(in ConvShape shape, Ptr x, Ptr dy, in ProductOutput output, Way way)
     {
-        if (dw.IsNone)
-            return;
+        if (shape.Upsample)
+            return DoubledWeightGradient(shape, x, dy, output, way);
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         var arguments = new ConvArguments
         {
             Image = new ConvImage(shape.Height, shape.Width, inputs, shape.Stride),
             N = 9 * inputs,
         };
-        ProductOutput output = ProductOutput.Of(x.Type, arguments.N, arguments.N, dw, default, default);
-        if (shape.Upsample)
-        {
-            DoubledWeightGradient(shape, x, dy, output);
-            return;
-        }
-
         ConvTaps taps = Taps(shape.Batch, shape.OutHeight, shape.OutWidth, 3, 3, inputs, -1, -1);
         (taps.K, taps.M) = (taps.M, outputs);
         arguments.Taps[0] = taps;
-        if (!HopperConvolveWeight(shape, x, dy, output))
-            Convolve("conv_weight", dy, x, 1, arguments, output);
+        return Convolve("conv_weight", dy, x, 1, arguments, output, way);
     }
 
     /// <summary>The gradient of the 16 sums of weights, then of the weights they are made of.</summary>
-    private void DoubledWeightGradient(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output)
+    private bool DoubledWeightGradient(in ConvShape shape, Ptr x, Ptr dy, in ProductOutput output, Way way)
     {
         int inputs = shape.InChannels, outputs = shape.OutChannels;
         if (inputs == 0 || outputs == 0)
-            return;
+            return true;
         var arguments = new ConvArguments
         {
             A = dy.Address,
@@ -139,7 +178,8 @@ internal sealed partial class CudaKernels
             arguments.Taps[parity] = taps;
         }
 
-        ProductTile tile = Plan(x.Type, 4, true, outputs, ref arguments);
+        if (Plan(x.Type, 4, true, outputs, ref arguments, way) is not { } tile)
+            return false;
         ProductOutput sums = output;
         sums.Columns = (arguments.N + 7) / 8 * 8;
         using Scratch partial = Partial(4 * arguments.Parts, outputs, ref sums);
@@ -148,6 +188,7 @@ internal sealed partial class CudaKernels
         Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs, 256), 256, 0,
             partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat,
             output.Accumulate);
+        return true;
     }
 
     /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the
@@ -180,30 +221,33 @@ internal sealed partial class CudaKernels
     }
 
     /// <summary>One product, or several that share operands and write different rows.</summary>
-    private void Convolve(string kernel, Ptr a, Ptr b, int products, ConvArguments arguments, ProductOutput output)
+    private bool Convolve(string kernel, Ptr a, Ptr b, int products, ConvArguments arguments, ProductOutput output, Way way)
     {
         int m = arguments.Taps[0].M;
         if (m == 0 || arguments.N == 0)
-            return;
+            return true;
         (arguments.A, arguments.B) = (a.Address, b.Address);
         // The image's channels are contiguous in one operand; in the other one, these are.
         int others = kernel switch { "conv_weight" => m, "conv_data" => arguments.N, _ => arguments.Image.Channels };
-        ProductTile tile = Plan(a.Type, products, products == 1, others, ref arguments);
+        if (Plan(a.Type, products, products == 1, others, ref arguments, way) is not { } tile)
+            return false;
         if (arguments.Parts == 1)
         {
             arguments.Output = output;
             Run(tile, kernel, products, arguments);
-            return;
+            return true;
         }
 
         using Scratch partial = Partial(arguments.Parts, m, ref output);
         arguments.Output = output;
         Run(tile, kernel, products, arguments);
         SumParts(a.Type, output, default, m, arguments.N, arguments.Parts);
+        return true;
     }
 
-    /// <summary>Chooses the tile and fills in how the products are divided.</summary>
-    private ProductTile Plan(DType type, int products, bool divisible, int otherChannels, ref ConvArguments arguments)
+    /// <summary>Chooses the tile and fills in how the products are divided; null: the way is none for them.</summary>
+    private ProductTile? Plan(
+        DType type, int products, bool divisible, int otherChannels, ref ConvArguments arguments, Way way)
     {
         int m = 0, k = 0;
         for (int i = 0; i < products; i++)
@@ -212,7 +256,9 @@ internal sealed partial class CudaKernels
         bool aligned = ((arguments.A | arguments.B) & 15) == 0 && arguments.Image.Channels % chunk == 0
             && otherChannels % chunk == 0;
         ProductPlan plan = ProductPlan.Choose(
-            MathOf(type), aligned, m, arguments.N, k, products, divisible, device.Properties);
+            MathOf(type), aligned, m, arguments.N, k, products, divisible, device.Properties, way);
+        if (plan.IsNone)
+            return null;
         for (int i = 0; i < products; i++)
         {
             ref ConvTaps taps = ref arguments.Taps[i];

@@ -1,18 +1,17 @@
 using Mdm.Kernels.Cuda.Products;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Cuda;
 
 internal sealed partial class CudaKernels
 {
-    private readonly Hopper hopper = new(device);
-
     /// <summary>A product on Hopper's matrix core; false: it is not one for it.</summary>
-    internal bool HopperProduct(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
+    internal bool HopperProduct(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output, Way way = default)
     {
         if (!hopper.Handles(shape, a, b, output))
             return false;
         (int tilesM, int blocksN) = (Blocks(shape.M, HopperPlan.Rows), Blocks(shape.N, 64));
-        HopperPlan plan = Plan(tilesM, blocksN, Blocks(shape.K, HopperPlan.Depth), shape.M, output);
+        HopperPlan plan = Plan(tilesM, blocksN, Blocks(shape.K, HopperPlan.Depth), shape.M, output, way);
         string kernel = (shape.TransposeA, shape.TransposeB) switch
         {
             (false, false) => output.Gate != 0 ? "hopper_matmul_nn_gate" : "hopper_matmul_nn",
@@ -20,6 +19,8 @@ internal sealed partial class CudaKernels
             (true, false) => "hopper_matmul_tn",
             _ => "hopper_matmul_tt",
         };
+        if (plan.IsNone)
+            return false;
         KernelModule module = Hopper.MatMul(plan);
         if (!hopper.Ready(module, kernel))
             return false;
@@ -38,15 +39,19 @@ internal sealed partial class CudaKernels
     }
 
     /// <summary>y = conv(x, w), or, with <paramref name="transposed"/>, dx from dy and w, on Hopper's matrix core.</summary>
-    internal bool HopperConvolve(in ConvShape shape, Ptr image, Ptr w, bool transposed, ProductOutput output)
+    internal bool HopperConvolve(
+        in ConvShape shape, Ptr image, Ptr w, bool transposed, ProductOutput output, Way way = default)
     {
         (int inner, int n) = transposed ? (shape.OutChannels, shape.InChannels) : (shape.InChannels, shape.OutChannels);
         if (!hopper.Handles(shape, image, w, shape.InChannels, inner))
             return false;
         int pixels = checked(shape.Batch * shape.Height * shape.Width);
         HopperBoxes boxes = HopperBoxes.For(shape.Batch, shape.Height, shape.Width, HopperPlan.Rows);
-        HopperPlan plan = Plan(boxes.Count(HopperPlan.Rows), Blocks(n, 64), 9 * Blocks(inner, HopperPlan.Depth), pixels, output);
+        HopperPlan plan = Plan(
+            boxes.Count(HopperPlan.Rows), Blocks(n, 64), 9 * Blocks(inner, HopperPlan.Depth), pixels, output, way);
         string kernel = transposed ? "hopper_conv_data" : "hopper_conv_forward";
+        if (plan.IsNone)
+            return false;
         KernelModule module = Hopper.Conv(plan);
         if (!hopper.Ready(module, kernel))
             return false;
@@ -62,14 +67,16 @@ internal sealed partial class CudaKernels
     }
 
     /// <summary>dw from x and dy on Hopper's matrix core.</summary>
-    internal bool HopperConvolveWeight(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output)
+    internal bool HopperConvolveWeight(in ConvShape shape, Ptr x, Ptr dy, ProductOutput output, Way way = default)
     {
         if (!hopper.Handles(shape, x, dy, shape.InChannels, shape.OutChannels))
             return false;
         HopperBoxes boxes = HopperBoxes.For(shape.Batch, shape.Height, shape.Width, HopperPlan.Depth);
         HopperPlan plan = Plan(Blocks(shape.OutChannels, HopperPlan.Rows), 9 * Blocks(shape.InChannels, 64),
-            boxes.Count(HopperPlan.Depth), shape.OutChannels, output);
+            boxes.Count(HopperPlan.Depth), shape.OutChannels, output, way);
         const string kernel = "hopper_conv_weight";
+        if (plan.IsNone)
+            return false;
         KernelModule module = Hopper.Conv(plan);
         if (!hopper.Ready(module, kernel))
             return false;
@@ -88,11 +95,11 @@ internal sealed partial class CudaKernels
             channels, (long)shape.Width * channels, (long)shape.Height * shape.Width * channels,
             64, 1 << boxes.LogWidth, 1 << boxes.LogHeight, boxes.Images(pixels));
 
-    private HopperPlan Plan(int tilesM, int blocksN, int steps, int rows, in ProductOutput output)
+    private HopperPlan Plan(int tilesM, int blocksN, int steps, int rows, in ProductOutput output, Way way)
     {
         const long largestPartial = 256 << 20;
         long room = largestPartial / sizeof(float) / rows / output.Columns;
-        return HopperPlan.For(tilesM, blocksN, steps, device.Properties.Multiprocessors, (int)Math.Min(room, int.MaxValue));
+        return HopperPlan.For(tilesM, blocksN, steps, device.Properties.Multiprocessors, (int)Math.Min(room, int.MaxValue), way);
     }
 
     private int Grid(in HopperPlan plan) =>

@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cuda.Products;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Cuda;
 
@@ -23,11 +24,57 @@ internal sealed partial class CudaKernels
     /// <summary>Every matrix product passes here.</summary>
     private void Product(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output)
     {
-        if (shape.M == 0 || shape.N == 0 || HopperProduct(shape, a, b, output))
+        if (shape.M == 0 || shape.N == 0)
             return;
+        var key = ProductKey.Of(shape, MathOf(a.Type), a, b, output);
+        if (!productWays.Settled(key, out Way way))
+            way = ChooseWay(key, a, b, output);
+        if (!TryProduct(way, key, a, b, output))
+            TryProduct(Way.Reckoned, key, a, b, output);
+    }
+
+    private Way ChooseWay(ProductKey key, Ptr a, Ptr b, ProductOutput output) => productWays.Choose(key, Way.All(key.Math), way =>
+    {
+        // As much as c has, whose type is never wider.
+        long bytes = ((long)key.Shape.M * key.Shape.LdC + key.Shape.N) * sizeof(float);
+        using Scratch c = device.Borrow(bytes), z = output.Z != 0 ? device.Borrow(bytes) : default;
+        return TryProduct(way, key, a, b, output.Elsewhere(c.As(DType.UInt8).Address, z.As(DType.UInt8).Address));
+    });
+
+    /// <summary>Computes a product in one way; false: that is none for it.</summary>
+    private bool TryProduct(Way way, in ProductKey key, Ptr a, Ptr b, ProductOutput output) => way.Maker switch
+    {
+        Maker.Library => LibraryProduct(key, a, b, output),
+        Maker.Hopper => HopperProduct(key.Shape, a, b, output, way),
+        Maker.Portable => PortableProduct(key.Shape, a, b, output, way),
+        _ => HopperProduct(key.Shape, a, b, output) || PortableProduct(key.Shape, a, b, output, way),
+    };
+
+    private bool LibraryProduct(in ProductKey key, Ptr a, Ptr b, ProductOutput output)
+    {
+        if (key.Shape.K == 0 || libraryProducts.Plan(key, output.Columns) is not { } plan)
+            return false;
+        if (LibraryProducts.IsDirect(key))
+        {
+            libraryProducts.Direct(plan, a, b, output);
+            return true;
+        }
+
+        (int m, int n) = (key.Shape.M, key.Shape.N);
+        using Scratch sums = Partial(1, m, ref output);
+        libraryProducts.Sums(plan, a, b, output);
+        SumParts(a.Type, output, default, m, n, 1);
+        return true;
+    }
+
+    private bool PortableProduct(in MatMulShape shape, Ptr a, Ptr b, ProductOutput output, Way way)
+    {
         int size = a.Type.Size();
         bool aligned = ((a.Address | b.Address | (nint)shape.LdA * size | (nint)shape.LdB * size) & 15) == 0;
-        ProductPlan plan = ProductPlan.Choose(MathOf(a.Type), aligned, shape.M, shape.N, shape.K, 1, true, device.Properties);
+        ProductPlan plan = ProductPlan.Choose(
+            MathOf(a.Type), aligned, shape.M, shape.N, shape.K, 1, true, device.Properties, way);
+        if (plan.IsNone)
+            return false;
         ProductTile tile = plan.Tile;
         var arguments = new MatMulArguments
         {
@@ -55,13 +102,14 @@ internal sealed partial class CudaKernels
         {
             arguments.Output = output;
             device.Launch(new(tile.MatMul, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
-            return;
+            return true;
         }
 
         using Scratch partial = Partial(parts, shape.M, ref output);
         arguments.Output = output;
         device.Launch(new(tile.MatMul, kernel), grid, tile.Threads, tile.SharedBytes, Arg.By(in arguments));
         SumParts(a.Type, output, default, shape.M, shape.N, parts);
+        return true;
     }
 
     private ProductMath MathOf(DType type) => type switch

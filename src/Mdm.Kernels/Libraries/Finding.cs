@@ -16,15 +16,28 @@ public readonly record struct Finding(string What, bool IsThere, string Text)
         AddDriver(findings);
         findings.Add(Compiler());
         findings.Add(Cache());
-        foreach (OptionalLibrary library in (OptionalLibrary[])
-            [OptionalLibrary.CublasLt(), OptionalLibrary.Cudnn(), OptionalLibrary.Nccl()])
-        {
-            findings.Add(library.Path == null
-                ? new Finding(library.Name, false, $"not found (optional): {library.Missing}")
-                : new Finding(library.Name, true, $"{library.Version?.ToString() ?? "unknown version"}, {library.Path}"));
-        }
-
+        findings.Add(Optional(OptionalLibrary.CublasLt(), CublasLtProblem));
+        findings.Add(Optional(OptionalLibrary.Cudnn(), _ => null));
+        findings.Add(Optional(OptionalLibrary.Nccl(), _ => null));
         return findings;
+    }
+
+    private static Finding Optional(OptionalLibrary library, Func<OptionalLibrary, string?> problemOf)
+    {
+        if (library.Path == null)
+            return new Finding(library.Name, false, $"not found (optional): {library.Missing}");
+        return problemOf(library) is { } problem
+            ? new Finding(library.Name, false, problem)
+            : new Finding(library.Name, true, $"{library.Version?.ToString() ?? "unknown version"}, {library.Path}{library.Use}");
+    }
+
+    // Without a GPU it does not start, which is no fault of its own.
+    private static string? CublasLtProblem(OptionalLibrary found)
+    {
+        if (CudaProbe.DriverProblem(out _) != null)
+            return null;
+        using CublasLt? library = CublasLt.Open(found, out string? problem);
+        return problem;
     }
 
     private static unsafe void AddDriver(List<Finding> findings)

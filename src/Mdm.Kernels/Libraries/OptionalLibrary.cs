@@ -9,8 +9,12 @@ namespace Mdm.Kernels.Libraries;
 /// <param name="Missing">What its absence costs and what to install.</param>
 internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Library, Version? Version, string Missing)
 {
-    /// <summary>Names a folder that is searched before all other places; with the emulator, the only one.</summary>
+    /// <summary>Names a folder that is searched before all other places; with the emulator, the only one. <c>none</c>: nothing is
+    /// searched.</summary>
     public const string Variable = "MDM_LIBRARIES";
+
+    /// <summary>What it is used for, to go on with behind its name; may be empty.</summary>
+    public string Use { get; init; } = "";
 
     /// <summary>Where it was loaded from; null if it was not found.</summary>
     public string? Path => Library?.Name;

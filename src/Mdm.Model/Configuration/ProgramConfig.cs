@@ -22,6 +22,10 @@ public sealed class ProgramConfig
     [Setting($"Where to compute: {Devices.Names}", Placeholder = "NAME")]
     public string Device { get; set; } = "auto";
 
+    [Setting("Kernels for products and convolutions: own, library (cuBLASLt, cuDNN), or auto, the fastest, measured once",
+        Placeholder = "NAME")]
+    public string Kernels { get; set; } = "own";
+
     [Setting("Threads; 0: one per core", Min = 0)]
     public int Threads { get; set; }
 

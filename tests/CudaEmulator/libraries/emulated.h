@@ -14,11 +14,11 @@ namespace emulated
 {
 inline void* function(const char* name)
 {
-    static void* emulator = dlopen(getenv("MDM_CUDA_EMULATOR"), RTLD_NOW | RTLD_NOLOAD);
+    static void* emulator = dlopen("libmdm_cuda_emulator.so", RTLD_NOW | RTLD_NOLOAD); // its soname
     void* address = emulator ? dlsym(emulator, name) : nullptr;
     if (!address)
     {
-        fprintf(stderr, "no emulator of CUDA with %s is loaded (MDM_CUDA_EMULATOR)\n", name);
+        fprintf(stderr, "no emulator of CUDA with %s is loaded\n", name);
         abort();
     }
     return address;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Cuda.Products;
 
@@ -37,12 +38,16 @@ internal readonly record struct HopperPlan(int TileN, int Cluster, HopperWork Wo
     /// <param name="steps">Steps of depth 64; at least 1.</param>
     /// <param name="multiprocessors">Blocks that run at the same time.</param>
     /// <param name="mostSplits">Parts for whose sums there is room.</param>
-    public static HopperPlan For(int tilesM, int blocksN, int steps, int multiprocessors, int mostSplits)
+    /// <param name="way">If of the maker Hopper: the tile, and more or fewer splits than are reckoned for it.</param>
+    public static HopperPlan For(int tilesM, int blocksN, int steps, int multiprocessors, int mostSplits, Way way = default)
     {
         HopperPlan best = default;
         double least = double.MaxValue;
-        foreach ((int tileN, int cluster) in Tiles)
+        for (int i = 0; i < Tiles.Count; i++)
         {
+            (int tileN, int cluster) = Tiles[i];
+            if (way.Maker == Maker.Hopper && way.Tile != i)
+                continue;
             if (Forced is { } forced && (tileN, cluster) != (forced.TileN, forced.Cluster))
                 continue;
             int tilesN = (blocksN + (tileN / 64) - 1) / (tileN / 64), groupsM = (tilesM + cluster - 1) / cluster;
@@ -59,7 +64,19 @@ internal readonly record struct HopperPlan(int TileN, int Cluster, HopperWork Wo
             }
         }
 
-        return best;
+        return best.IsNone || way.Split == 0 ? best : best.Split(way.Split, Math.Min(steps, mostSplits));
+    }
+
+    /// <summary>Whether there is none: what was wanted cannot be had.</summary>
+    public bool IsNone => TileN == 0;
+
+    private HopperPlan Split(int split, int most)
+    {
+        int splits = split > 0 ? Work.Splits << split : Work.Splits >> -split;
+        if (splits < 1 || splits > most)
+            return default;
+        int perSplit = (Work.Steps + splits - 1) / splits, parts = (Work.Steps + perSplit - 1) / perSplit;
+        return parts == Work.Splits ? default : this with { Work = Work with { Splits = parts, StepsPerSplit = perSplit } };
     }
 
     private double Cycles(int multiprocessors)

@@ -51,6 +51,20 @@ internal struct ProductOutput
             Vector = aligned && ldC * type.Size() % 16 == 0 ? 1 : 0,
         };
     }
+
+    /// <summary>The same with the result elsewhere, for trying out. It still reads what it read.</summary>
+    /// <param name="c">Memory like that of c.</param>
+    /// <param name="z">Memory like that of z.</param>
+    public readonly ProductOutput Elsewhere(nint c, nint z) => this with { C = c, Z = Z == 0 ? 0 : Z == C ? c : z };
+
+    /// <summary>What decides on the speed of a product that ends so.</summary>
+    /// <param name="math">How it is formed.</param>
+    /// <param name="operands">The addresses of the operands, or-ed.</param>
+    public readonly ProductTraits Traits(ProductMath math, nint operands) =>
+        (Bias != 0 ? ProductTraits.Bias : 0) | (Residual != 0 ? ProductTraits.Residual : 0)
+        | (Accumulate != 0 ? ProductTraits.Accumulate : 0) | (Z != 0 ? ProductTraits.Gelu : 0) | (Gate != 0 ? ProductTraits.Gate : 0)
+        | (IsFloat != 0 && math == ProductMath.Bf16 ? ProductTraits.Float : 0)
+        | (((operands | C | Bias | Residual | Z | Gate) & 15) != 0 ? ProductTraits.Unaligned : 0);
 }
 
 /// <summary>Division by a constant as a multiplication: q = n·Multiplier >> Shift for 0 ≤ n &lt; 2^31.</summary>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Cuda.Products;
 
@@ -14,6 +15,9 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
     /// <summary>For tests: takes the place of the choice where it fits the product.</summary>
     public static ProductPlan? Forced { get; set; }
 
+    /// <summary>Whether there is none: what was wanted cannot be had.</summary>
+    public bool IsNone => Tile is null;
+
     /// <summary>The plan with the least predicted time.</summary>
     /// <param name="math">How products are formed.</param>
     /// <param name="aligned">Whether both operands can be read in chunks of 16 bytes.</param>
@@ -23,8 +27,9 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
     /// <param name="products">Products of these sizes in one launch.</param>
     /// <param name="divisible">Whether K may be divided.</param>
     /// <param name="device">What it runs on.</param>
+    /// <param name="way">If of the maker Portable: the tile, and more or fewer parts than are reckoned for it.</param>
     public static ProductPlan Choose(ProductMath math, bool aligned, int m, int n, int k, int products, bool divisible,
-        CudaProperties device)
+        CudaProperties device, Way way = default)
     {
         if (Forced is { } forced && forced.Tile.Math == math && (aligned || !forced.Tile.Aligned))
             return forced with { Parts = divisible ? forced.Parts : 1 };
@@ -33,6 +38,8 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
         for (int i = 0; i < ProductTile.All.Count; i++)
         {
             ProductTile tile = ProductTile.All[i];
+            if (way.Maker == Maker.Portable && way.Tile != i)
+                continue;
             if (tile.Math != math || tile.Aligned != aligned || tile.SharedBytes > device.SharedPerBlock)
                 continue;
             int steps = (k + tile.Step - 1) / tile.Step;
@@ -47,7 +54,15 @@ internal readonly record struct ProductPlan(ProductTile Tile, int Parts)
             }
         }
 
-        return best;
+        return best.IsNone || way.Split == 0 ? best : best.Split(way.Split, m, n, k, products, divisible);
+    }
+
+    private ProductPlan Split(int split, int m, int n, int k, int products, bool divisible)
+    {
+        int parts = split > 0 ? Parts << split : Parts >> -split, steps = (k + Tile.Step - 1) / Tile.Step;
+        return divisible && parts >= 1 && parts <= steps && 4.0 * products * parts * m * n <= LargestScratch
+            ? this with { Parts = parts }
+            : default;
     }
 
     /// <summary>Predicted microseconds: rounds of blocks over the multiprocessors, and what the parts cost to write and sum.</summary>
