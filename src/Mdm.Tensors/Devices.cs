@@ -56,7 +56,7 @@ public static class Devices
         cuda.KernelChoice = choice;
         cuda.Measured = measured;
         if (choice == KernelChoice.Library && cuda.MissingLibraries is { } missing)
-            warn($"kernels library: {missing} not found; the program's own kernels compute instead");
+            warn($"kernels library: there is no {missing}; the program's own kernels compute instead");
     }
 
     /// <summary>What a run's activations are computed in: bfloat16 for <c>fp16: 1</c>, else float32.</summary>

@@ -27,7 +27,10 @@ internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Librar
         library => Number(library, "cublasLtGetVersion") is var n and > 0
             ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
             : null,
-        "nothing yet: this version uses its own matrix products; pip install nvidia-cublas-cu12");
+        "own matrix products only, and no comparison with the library's; pip install nvidia-cublas-cu12") with
+    {
+        Use = "; computes matrix products where --kernels library or auto asks for it",
+    };
 
     /// <summary>cuDNN 9.</summary>
     public static OptionalLibrary Cudnn() => Find("cuDNN", "cudnn",
@@ -52,9 +55,9 @@ internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Librar
         string missing)
     {
         IEnumerable<string> In(string folder) => files.Select(file => System.IO.Path.Combine(folder, file)).Where(File.Exists);
-        IEnumerable<string> places = Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } given
-            ? In(System.IO.Path.GetFullPath(given)) : [];
-        if (!CudaLibraries.Emulated) // which no library of NVIDIA's can work with
+        string given = Environment.GetEnvironmentVariable(Variable) ?? "";
+        IEnumerable<string> places = given.Length > 0 ? In(System.IO.Path.GetFullPath(given)) : [];
+        if (given != "none" && !CudaLibraries.Emulated) // which no library of NVIDIA's can work with
             places = places.Concat(files).Concat(NvrtcSearch.LibraryFolders(wheel).SelectMany(In));
         LoadedLibrary? library = LoadedLibrary.First(places);
         return new OptionalLibrary(name, library, library == null ? null : version(library), missing);
