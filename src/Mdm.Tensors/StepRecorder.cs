@@ -30,22 +30,27 @@ public sealed class StepRecorder(IDevice device, bool enabled = true) : IDisposa
     /// hold.</summary>
     /// <param name="name">Names the function and all that it depends on beside its inputs.</param>
     /// <param name="inputs">What it is computed from.</param>
-    /// <param name="compute">The function; always the same for one name and inputs of the same shapes.</param>
-    public IReadOnlyList<Tensor> Run(
-        string name, IReadOnlyList<Tensor> inputs, Func<IReadOnlyList<Tensor>, IReadOnlyList<Tensor>> compute)
+    /// <param name="compute">The function of the inputs and then the constants; always the same for one name and tensors of the
+    /// same shapes.</param>
+    /// <param name="constants">More inputs, which nobody writes to any more: a replay reads its copy of them again while they are
+    /// the same tensors as in the replay before.</param>
+    public IReadOnlyList<Tensor> Run(string name, IReadOnlyList<Tensor> inputs,
+        Func<IReadOnlyList<Tensor>, IReadOnlyList<Tensor>> compute, IReadOnlyList<Tensor>? constants = null)
     {
+        constants ??= [];
+        IReadOnlyList<Tensor> all = [.. inputs, .. constants];
         if (!_records)
-            return compute(inputs);
-        string key = $"{name} {string.Join(' ', inputs.Select(x => $"{x.Type}{x.Shape}"))}";
+            return compute(all);
+        string key = $"{name} {string.Join(' ', all.Select(x => $"{x.Type}{x.Shape}"))}";
         if (!_recordings.TryGetValue(key, out Recording? recording))
         {
             int runs = _runs[key] = _runs.GetValueOrDefault(key) + 1;
-            if (runs <= RunsBefore || _recordings.Count >= MostRecordings || (recording = Record(inputs, compute)) == null)
-                return compute(inputs);
+            if (runs <= RunsBefore || _recordings.Count >= MostRecordings || (recording = Record(all, compute)) == null)
+                return compute(all);
             _recordings.Add(key, recording);
         }
 
-        return recording.Replay(inputs);
+        return recording.Replay(inputs, constants);
     }
 
     private Recording? Record(IReadOnlyList<Tensor> inputs, Func<IReadOnlyList<Tensor>, IReadOnlyList<Tensor>> compute)
@@ -76,6 +81,7 @@ public sealed class StepRecorder(IDevice device, bool enabled = true) : IDisposa
         private readonly Tensor[] _inputs;
         private readonly ICapturedWork _work;
         private Tensor[] _results = [];
+        private IReadOnlyList<Tensor> _copied = [];
 
         public Recording(
             IDevice device, IReadOnlyList<Tensor> inputs, Func<IReadOnlyList<Tensor>, IReadOnlyList<Tensor>> compute)
@@ -96,10 +102,18 @@ public sealed class StepRecorder(IDevice device, bool enabled = true) : IDisposa
             }
         }
 
-        public IReadOnlyList<Tensor> Replay(IReadOnlyList<Tensor> inputs)
+        public IReadOnlyList<Tensor> Replay(IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> constants)
         {
             for (int i = 0; i < inputs.Count; i++)
                 Op.CopyTo(inputs[i], _inputs[i].Ptr);
+            // The objects are compared, not their memory, which others may have got since.
+            if (!constants.SequenceEqual(_copied, ReferenceEqualityComparer.Instance))
+            {
+                for (int i = 0; i < constants.Count; i++)
+                    Op.CopyTo(constants[i], _inputs[inputs.Count + i].Ptr);
+                _copied = constants;
+            }
+
             _work.Replay();
             // Views, which the caller's scope may let go of.
             return [.. _results.Select(x => x.WithoutGradient())];

@@ -56,7 +56,10 @@ internal static class InspectVerb
         if (config.UnetConfig.GridSide is > 1 and var side)
             Console.WriteLine($"frames       {side * side} in a grid of {side}x{side}, {size / side}x{size / side} each");
         Console.WriteLine($"parameters   {Number(network.Store.ParameterCount)} in {network.Store.Parameters.Count} tensors");
-        Console.WriteLine($"prediction   {cost.ForwardFlops / 1e9:F2} GFLOP per image with {given.Options.Tokens} tokens");
+        string text = cost.TextFlops == 0
+            ? ""
+            : $"; once for its text {cost.TextFlops / 1e9:F2} GFLOP with {given.Options.Tokens} tokens";
+        Console.WriteLine($"prediction   {cost.ForwardFlops / 1e9:F2} GFLOP per image{text}");
         Console.WriteLine($"training     {cost.TrainingFlops / 1e9:F2} GFLOP per image and step");
         Console.WriteLine($"memory       {Mebibytes(cost.SamplingBytes)} to predict a batch of {config.BatchSize}, "
             + $"{Mebibytes(cost.TrainingBytes)} to train one ({(config.Fp16 ? "bfloat16" : "float32")})");

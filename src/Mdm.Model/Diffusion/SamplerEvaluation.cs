@@ -28,24 +28,20 @@ internal sealed record StepInputs(Tensor[] Noisy, Tensor?[]? Fresh = null, Tenso
     }
 }
 
-/// <summary>Text and micro-conditions as the network gets them in every step; the text is encoded once for all.</summary>
-internal sealed record EncodedConditions(EncodedText? Text, IReadOnlyDictionary<string, Tensor> Micros)
+/// <summary>Text and micro-conditions as the network gets them in every step.</summary>
+internal sealed record PreparedConditions(EncodedText? Text, IReadOnlyDictionary<string, Tensor> Micros)
 {
     /// <summary>Which tensors there are: equal for two that differ in numbers and shapes only.</summary>
     public string Kind => $"{Text != null} {Text?.Mask != null} {Text?.Embedding != null} {string.Join(' ', Names)}";
 
-    /// <summary>All tensors, in the order of <see cref="With"/>.</summary>
+    /// <summary>All tensors, in the order of <see cref="Map"/>.</summary>
     public IEnumerable<Tensor> Tensors => [.. Text?.Tensors ?? [], .. Names.Select(name => Micros[name])];
 
     private IEnumerable<string> Names => Micros.Keys.Order(StringComparer.Ordinal);
 
-    /// <summary>The same kind with other tensors, which are taken from the queue.</summary>
-    public EncodedConditions With(Queue<Tensor> tensors) => new(
-        Text == null
-            ? null
-            : new EncodedText(tensors.Dequeue(), Text.Mask == null ? null : tensors.Dequeue(),
-                Text.Embedding == null ? null : tensors.Dequeue()),
-        Names.ToDictionary(name => name, _ => tensors.Dequeue()));
+    /// <summary>The same kind with other tensors, made of these.</summary>
+    public PreparedConditions Map(Func<Tensor, Tensor> change) =>
+        new(Text?.Map(change), Names.ToDictionary(name => name, name => change(Micros[name])));
 }
 
 /// <summary>Evaluates the network for a step and applies a sampler's update, by device work alone.</summary>
@@ -60,8 +56,8 @@ internal sealed class SamplerEvaluation : IDisposable
     private readonly StepRecorder _recorder;
     private readonly SamplingRequest _request;
     private readonly ThresholdType _threshold;
-    private EncodedConditions? _single;
-    private EncodedConditions? _double;
+    private PreparedConditions? _conditional;
+    private PreparedConditions? _both;
     private readonly List<Tensor> _owned = [];
 
     /// <param name="network">On a device.</param>
@@ -84,17 +80,15 @@ internal sealed class SamplerEvaluation : IDisposable
         string kind, int t, double guidance, SamplerUpdate[] updates, StepInputs inputs)
     {
         bool guided = guidance != 1;
-        EncodedConditions conditioning = guided
-            ? _double ??= BothHalves()
-            : _single ??= new EncodedConditions(Encode(_request.Text), _request.Micros);
+        PreparedConditions conditions = guided ? Both : Conditional;
         Tensor numbers = Numbers(t, guidance, updates).On(_network.Store.Device);
-        string name = $"{kind} {guided} {_threshold} {inputs.Kind} {conditioning.Kind}";
-        IReadOnlyList<Tensor> results = _recorder.Run(name, [numbers, .. inputs.Tensors, .. conditioning.Tensors], tensors =>
+        string name = $"{kind} {guided} {_threshold} {inputs.Kind} {conditions.Kind}";
+        IReadOnlyList<Tensor> results = _recorder.Run(name, [numbers, .. inputs.Tensors], tensors =>
         {
             var queue = new Queue<Tensor>(tensors);
             Tensor own = queue.Dequeue();
-            return Compute(own, guided, inputs.With(queue), conditioning.With(queue));
-        });
+            return Compute(own, guided, inputs.With(queue), conditions.Map(_ => queue.Dequeue()));
+        }, constants: [.. conditions.Tensors]);
         int levels = inputs.Noisy.Length;
         return ([.. results.Take(levels).Select(Scope.Detach)], [.. results.Skip(levels).Select(Scope.Detach)]);
     }
@@ -122,9 +116,9 @@ internal sealed class SamplerEvaluation : IDisposable
         return numbers;
     }
 
-    private Tensor[] Compute(Tensor numbers, bool guided, StepInputs inputs, EncodedConditions conditioning)
+    private Tensor[] Compute(Tensor numbers, bool guided, StepInputs inputs, PreparedConditions conditions)
     {
-        Tensor[] predictions = Predict(numbers, guided, inputs.Noisy, conditioning);
+        Tensor[] predictions = Predict(numbers, guided, inputs.Noisy, conditions);
         int levels = predictions.Length;
         var denoised = new Tensor[levels];
         var next = new Tensor[levels];
@@ -145,12 +139,12 @@ internal sealed class SamplerEvaluation : IDisposable
     }
 
     // With guidance the batch is doubled, the unconditional half first: u + w(c - u).
-    private Tensor[] Predict(Tensor numbers, bool guided, Tensor[] noisy, EncodedConditions conditioning)
+    private Tensor[] Predict(Tensor numbers, bool guided, Tensor[] noisy, PreparedConditions conditions)
     {
         Tensor times = Row(numbers, TimeRow);
         Tensor[] images = guided ? Array.ConvertAll(noisy, x => Op.JoinBatches(x, x)) : noisy;
         IReadOnlyList<Tensor> predictions = _process.Predict(_network, new NetworkInput(
-            images, guided ? Op.JoinBatches(times, times) : times, Text: null, conditioning.Micros, conditioning.Text));
+            images, guided ? Op.JoinBatches(times, times) : times, Text: null, conditions.Micros, conditions.Text));
         if (!guided)
             return [.. predictions];
         int batch = _request.Batch;
@@ -160,34 +154,30 @@ internal sealed class SamplerEvaluation : IDisposable
 
     private Tensor Row(Tensor numbers, int row) => SampleNumbers.Row(numbers, row, _request.Batch);
 
-    /// <summary>Text and micro-conditions of both halves.</summary>
-    private EncodedConditions BothHalves()
+    // A run prepares its text once: where some of its steps are guided, the others read the second half of that.
+    private PreparedConditions Conditional => _conditional ??= _request.Guidance == 1
+        ? Prepared(_request.Text, _request.Micros)
+        : Both.Map(x => Own(Op.BatchSlice(x, _request.Batch, _request.Batch)));
+
+    private PreparedConditions Both => _both ??= Prepared(BothTexts(), _request.Micros.ToDictionary(
+        micro => micro.Key, micro => Op.JoinBatches(micro.Value, micro.Value)));
+
+    private TextFeatures BothTexts()
     {
         TextFeatures with = _request.Text!, without = _request.NegativeText!;
         if ((with.Mask == null) != (without.Mask == null))
             throw new ArgumentException("either both or none of the prompts and negative prompts should have a mask");
-        var text = new TextFeatures(Op.JoinBatches(without.Values, with.Values),
+        return new TextFeatures(Op.JoinBatches(without.Values, with.Values),
             with.Mask == null ? null : Op.JoinBatches(without.Mask!, with.Mask));
-        Dictionary<string, Tensor> micros =
-            _request.Micros.ToDictionary(micro => micro.Key, micro => Own(Op.JoinBatches(micro.Value, micro.Value)));
-        return new EncodedConditions(Encode(text), micros);
     }
 
-    private EncodedText? Encode(TextFeatures? text)
-    {
-        EncodedText? encoded = _network.Encode(text);
-        return encoded == null ? null : new EncodedText(Kept(encoded.Tokens, text!),
-            encoded.Mask is { } mask ? Kept(mask, text!) : null,
-            encoded.Embedding is { } embedding ? Kept(embedding, text!) : null);
-    }
+    private PreparedConditions Prepared(TextFeatures? text, IReadOnlyDictionary<string, Tensor> micros) =>
+        new PreparedConditions(_network.Prepare(text), micros).Map(x => Own(x.WithoutGradient()));
 
-    // What the encoder hands on as it is belongs to others.
-    private Tensor Kept(Tensor tensor, TextFeatures text) =>
-        Own(tensor == text.Values || tensor == text.Mask ? tensor.Reshape(tensor.Shape.ToArray()) : tensor);
-
-    private Tensor Own(Tensor tensor)
+    // Views, since what the network hands on as it is belongs to others.
+    private Tensor Own(Tensor view)
     {
-        _owned.Add(Scope.Detach(tensor));
-        return tensor;
+        _owned.Add(Scope.Detach(view));
+        return view;
     }
 }

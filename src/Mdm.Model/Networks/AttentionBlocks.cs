@@ -44,19 +44,26 @@ internal sealed class SelfAttention : Module<(Tensor X, EncodedText? Text)>
         }
     }
 
+    /// <summary>Whether there is a cross-attention.</summary>
+    public bool ReadsText => _kvCond != null;
+
+    /// <summary>k' and v' [B,N,2C] of text tokens [B,N,·]: the same at all times.</summary>
+    public Tensor KeysAndValues(Tensor tokens) =>
+        Scoped(() => _kvCond!.Call(_normCond!.Call(tokens)), static (scope, kv) => scope.Return(kv));
+
     protected override Tensor Forward((Tensor X, EncodedText? Text) input)
     {
         (Tensor x, EncodedText? text) = input;
         int batch = x.Shape[0], channels = x.Shape[-1];
         Tensor qkv = _qkv.Call(_norm.Call(x)).Reshape(batch, -1, 3 * channels);
         Tensor attended = Op.SelfAttention(qkv, Heads);
-        if (_kvCond != null && text != null)
+        if (ReadsText && text != null)
         {
-            // All frames of a sample see its text.
-            int frames = batch / text.Tokens.Shape[0];
-            Tensor kv = Op.RepeatSamples(_kvCond.Call(_normCond!.Call(text.Tokens)), frames);
-            Tensor? mask = text.Mask == null ? null : Op.RepeatSamples(text.Mask, frames);
-            attended = Op.Add(attended, Op.CrossAttention(qkv, kv, Heads, mask));
+            Tensor kv = text.KeysValues.GetValueOrDefault(Path) ?? KeysAndValues(text.Tokens);
+            // All frames of a sample see its text: to it they are one picture with so many more pixels.
+            int samples = kv.Shape[0];
+            Tensor read = Op.CrossAttention(qkv.Reshape(samples, -1, 3 * channels), kv, Heads, text.Mask);
+            attended = Op.Add(attended, read.Reshape(attended.Shape.ToArray()));
         }
 
         Tensor y = _projOut.CallAndAdd(attended.Reshape(x.Shape.ToArray()), x);

@@ -40,10 +40,32 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
         set => _unet.Recompute = value;
     }
 
-    /// <summary>Text as the blocks of all levels see it: the same at all times, so that sampling needs it once.</summary>
+    /// <summary>All that follows from the text alone, keys and values of every attention included: the same at all times, so that
+    /// sampling needs it once.</summary>
     /// <param name="text">Null for an unconditional network, which gives null.</param>
     /// <exception cref="MdmException">The features have another width than the network's.</exception>
-    public EncodedText? Encode(TextFeatures? text)
+    public EncodedText? Prepare(TextFeatures? text)
+    {
+        EncodedText? encoded = Encode(text);
+        return encoded == null ? null : encoded with
+        {
+            KeysValues = _unet.TextReaders.ToDictionary(reader => reader.Path, reader => reader.KeysAndValues(encoded.Tokens)),
+        };
+    }
+
+    protected override NetworkOutput Forward(NetworkInput input)
+    {
+        if (input.Images.Count != NestRatios.Count)
+            throw new ArgumentException($"{input.Images.Count} images for a network of {NestRatios.Count} resolutions");
+        EncodedText? text = input.Prepared ?? Encode(input.Text);
+        Tensor[] images = [.. input.Images.Select(image => Op.Cast(image, Store.ComputeType))];
+        LevelOutput output = _unet.Call(new LevelInput(images, input.Times, text, input.Micros, null));
+        return new NetworkOutput([.. output.Predictions.Select(prediction => Op.Cast(prediction, DType.Float32))]);
+    }
+
+    public void Dispose() => Store.Dispose();
+
+    private EncodedText? Encode(TextFeatures? text)
     {
         if (TextWidth == 0)
             return null;
@@ -53,18 +75,6 @@ public sealed class DenoisingNetwork : Module<NetworkInput, NetworkOutput>, IDis
             throw new MdmException($"the text features have width {text.Values.Shape[-1]}, the network expects {TextWidth}");
         return _unet.EncodeText(text with { Values = Op.Cast(text.Values, Store.ComputeType) });
     }
-
-    protected override NetworkOutput Forward(NetworkInput input)
-    {
-        if (input.Images.Count != NestRatios.Count)
-            throw new ArgumentException($"{input.Images.Count} images for a network of {NestRatios.Count} resolutions");
-        EncodedText? text = input.Encoded ?? Encode(input.Text);
-        Tensor[] images = [.. input.Images.Select(image => Op.Cast(image, Store.ComputeType))];
-        LevelOutput output = _unet.Call(new LevelInput(images, input.Times, text, input.Micros, null));
-        return new NetworkOutput([.. output.Predictions.Select(prediction => Op.Cast(prediction, DType.Float32))]);
-    }
-
-    public void Dispose() => Store.Dispose();
 
     // Each network says whether what is nested in it is trained.
     private void FreezeInner()

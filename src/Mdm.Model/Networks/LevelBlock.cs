@@ -57,6 +57,9 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
                 : new Conv3x3(context / "resample", options.Channels, options.Channels, stride: 2);
     }
 
+    /// <summary>The layers of attention over pixels.</summary>
+    public IReadOnlyList<SelfAttention> Attention => _attn;
+
     public enum Direction
     {
         Down,
@@ -101,24 +104,25 @@ internal sealed class LevelBlock : Module<(Tensor X, Conditions Conditions, Stac
 
     private Tensor Step(int i, Tensor x, Tensor? skip, Conditions conditions)
     {
+        EncodedText? text = conditions.Text;
+        if (!conditions.Recompute)
+            return Compute(i, x, conditions.Temb, skip, text);
         // Everything that the blocks read is handed over, so that it is kept for computing them again.
-        Tensor?[] wanted = [x, conditions.Temb, skip, conditions.Text?.Tokens, conditions.Text?.Mask];
-        Tensor[] inputs = [.. wanted.OfType<Tensor>()];
-        return conditions.Recompute ? Tape.Checkpoint(Compute, inputs) : Compute(inputs);
-
-        Tensor Compute(Tensor[] t)
+        Tensor[] inputs = [x, conditions.Temb, .. skip == null ? [] : new[] { skip }, .. text?.Tensors ?? []];
+        return Tape.Checkpoint(handed =>
         {
-            int next = 2;
-            Tensor? joined = skip == null ? null : t[next++];
-            EncodedText? tokens = conditions.Text is not { } text
-                ? null
-                : new EncodedText(t[next++], text.Mask == null ? null : t[next], null);
-            Tensor h = _resnets[i].Call((t[0], joined, t[1]));
-            for (int layer = 0; layer < _attentionLayers; layer++)
-                h = _attn[i * _attentionLayers + layer].Call((h, tokens));
-            for (int layer = 0; layer < _temporalLayers; layer++)
-                h = _temporalAttn[i * _temporalLayers + layer].Call((h, t[1].Shape[0]));
-            return h;
-        }
+            var queue = new Queue<Tensor>(handed);
+            return Compute(i, queue.Dequeue(), queue.Dequeue(), skip == null ? null : queue.Dequeue(), text?.With(queue));
+        }, inputs);
+    }
+
+    private Tensor Compute(int i, Tensor x, Tensor temb, Tensor? skip, EncodedText? text)
+    {
+        Tensor h = _resnets[i].Call((x, skip, temb));
+        for (int layer = 0; layer < _attentionLayers; layer++)
+            h = _attn[i * _attentionLayers + layer].Call((h, text));
+        for (int layer = 0; layer < _temporalLayers; layer++)
+            h = _temporalAttn[i * _temporalLayers + layer].Call((h, temb.Shape[0]));
+        return h;
     }
 }

@@ -7,11 +7,13 @@ using Mdm.Tensors;
 namespace Mdm.Model.Networks;
 
 /// <summary>What a network costs, found by running it on a device that counts and allocates nothing.</summary>
-/// <param name="ForwardFlops">Floating-point operations of one prediction for one image.</param>
-/// <param name="SamplingBytes">Peak memory of one prediction for a batch, weights included.</param>
+/// <param name="TextFlops">Floating-point operations of what a network makes of an image's text before it predicts.</param>
+/// <param name="ForwardFlops">Of one prediction for one image, beside those.</param>
+/// <param name="SamplingBytes">Peak memory of that and one prediction for a batch, weights included.</param>
 /// <param name="TrainingFlops">Of one training step, per image.</param>
 /// <param name="TrainingBytes">Peak memory of a training step with Adam and the moving average, weights included.</param>
-public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double TrainingFlops, long TrainingBytes)
+public sealed record NetworkCost(
+    double TextFlops, double ForwardFlops, long SamplingBytes, double TrainingFlops, long TrainingBytes)
 {
     private const int Channels = 3;
 
@@ -22,13 +24,14 @@ public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double
     /// <param name="tokens">Length of the captions.</param>
     public static NetworkCost Of(ProgramConfig config, int textWidth, int size, int batch, int tokens)
     {
-        (double forward, _) = Forward(config, textWidth, size, 1, tokens);
-        (_, long sampling) = Forward(config, textWidth, size, batch, tokens);
+        (double text, double forward, _) = Sampling(config, textWidth, size, 1, tokens);
+        (_, _, long sampling) = Sampling(config, textWidth, size, batch, tokens);
         (double step, long training) = TrainingStep(config, textWidth, size, batch, tokens);
-        return new NetworkCost(forward, sampling, step / batch, training);
+        return new NetworkCost(text, forward, sampling, step / batch, training);
     }
 
-    private static (double Flops, long Bytes) Forward(ProgramConfig config, int textWidth, int size, int batch, int tokens)
+    private static (double TextFlops, double Flops, long Bytes) Sampling(
+        ProgramConfig config, int textWidth, int size, int batch, int tokens)
     {
         using var device = new CountingDevice();
         using DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, textWidth);
@@ -37,9 +40,11 @@ public sealed record NetworkCost(double ForwardFlops, long SamplingBytes, double
         using Scope scope = Scope.Enter();
         Tensor[] images = network.NestRatios.Select(ratio => size / network.NestRatios[0] * ratio)
             .Select(side => Tensor.Empty(device, new Shape(batch, side, side, Channels))).ToArray();
-        network.Call(new NetworkInput(images, Tensor.Empty(device, new Shape(batch)), Text(device, textWidth, batch, tokens),
-            new Dictionary<string, Tensor>()));
-        return (device.Counter.Total.Operations, device.Memory.Peak);
+        EncodedText? text = network.Prepare(Text(device, textWidth, batch, tokens));
+        double ofText = device.Counter.Total.Operations;
+        network.Call(new NetworkInput(
+            images, Tensor.Empty(device, new Shape(batch)), Text: null, new Dictionary<string, Tensor>(), text));
+        return (ofText, device.Counter.Total.Operations - ofText, device.Memory.Peak);
     }
 
     private static (double Flops, long Bytes) TrainingStep(ProgramConfig config, int textWidth, int size, int batch, int tokens)

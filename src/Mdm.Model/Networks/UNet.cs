@@ -117,6 +117,10 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
     /// <summary>Text as all levels see it, encoded by the innermost network.</summary>
     public EncodedText? EncodeText(TextFeatures text) => _inner != null ? _inner.EncodeText(text) : _text?.Call(text);
 
+    /// <summary>All attention that reads the text, of this network and those nested in it.</summary>
+    public IEnumerable<SelfAttention> TextReaders => _downBlocks.Concat(_midBlocks).Concat(_upBlocks)
+        .SelectMany(block => block.Attention).Where(attention => attention.ReadsText).Concat(_inner?.TextReaders ?? []);
+
     protected override LevelOutput Forward(LevelInput input)
     {
         Tensor image = input.Images[0];
@@ -161,14 +165,11 @@ internal sealed class UNet : Module<LevelInput, LevelOutput>
     // Times, text and micro-conditions have the lowest level's batch; a level uses the first rows.
     private Conditions ConditionsOf(LevelInput input, int batch)
     {
-        EncodedText? text = input.Text is { } all
-            ? new EncodedText(Op.BatchSlice(all.Tokens, 0, batch), all.Mask == null ? null : Op.BatchSlice(all.Mask, 0, batch),
-                all.Embedding == null ? null : Op.BatchSlice(all.Embedding, 0, batch))
-            : null;
+        EncodedText? text = input.Text?.First(batch);
         Tensor temb = _embedding.Call((Op.BatchSlice(input.Times, 0, batch),
             input.Micros.ToDictionary(m => m.Key, m => Op.BatchSlice(m.Value, 0, batch))));
         if (text?.Embedding != null)
             temb = Op.Add(temb, text.Embedding);
-        return new Conditions(Op.Silu(temb), text, Recompute);
+        return new Conditions(Op.Silu(temb), text == null ? null : text with { Embedding = null }, Recompute);
     }
 }
