@@ -3,7 +3,10 @@ using Mdm.Kernels.Cpu;
 using Mdm.Model.Configuration;
 using Mdm.Model.Networks;
 using Mdm.Model.Sampling;
+using Mdm.Model.Tests.Data;
 using Mdm.Model.Tests.Diffusion;
+using Mdm.Model.Tests.Networks;
+using Mdm.Model.Text;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats.Images;
 using Mdm.Tests;
@@ -22,14 +25,14 @@ public sealed class SamplingMemoryTests
     public void RemoveFolder() => _folder.Dispose();
 
     [Test]
-    public void ABatchThatDoesNotFitIsHalved()
+    public void ABatchThatDoesNotFitIsHalved([Values] bool withText)
     {
         var warnings = new List<string>();
-        long roomy = Draw(long.MaxValue, warnings, out byte[][] expected);
+        long roomy = Draw(long.MaxValue, warnings, out byte[][] expected, withText);
         Assert.That(warnings, Is.Empty);
 
         // Room for a third of what eight pictures at once take.
-        long least = Draw(roomy / 3, warnings, out byte[][] found);
+        long least = Draw(roomy / 3, warnings, out byte[][] found, withText);
         Assert.That(least, Is.LessThanOrEqualTo(roomy / 3));
         Assert.That(warnings, Is.EqualTo(new[] { "not enough memory for 8 pictures at once: going on with fewer" }));
         foreach ((byte[] one, byte[] other) in expected.Zip(found))
@@ -41,18 +44,29 @@ public sealed class SamplingMemoryTests
         Assert.That(() => Draw(2048, [], out _), Throws.InstanceOf<OutOfMemoryException>());
 
     // Eight pictures; the peak of the memory that they took beside the weights.
-    private long Draw(long limit, List<string> warnings, out byte[][] pictures)
+    private long Draw(long limit, List<string> warnings, out byte[][] pictures, bool withText = false)
     {
         var device = new LimitedDevice();
-        using DenoisingNetwork network = TinyNetwork.Nested(device).Awake();
+        using var data = new TinyDataset(1);
+        using DenoisingNetwork network =
+            withText ? TextNetworks.Create(device, TextNetwork.Nested) : TinyNetwork.Nested(device).Awake();
+        using ITextModel? text = withText ? new WordTableTextModel(device, data.Vocabulary, 5, TextNetworks.TextWidth) : null;
         var config = new ProgramConfig();
         config.DiffusionConfig.NoUseResidual = true;
         config.DiffusionConfig.SamplerConfig.NumDiffusionSteps = 8;
         config.DiffusionConfig.SamplerConfig.ScheduleType = ScheduleType.Deepfloyd;
-        using var model = new SamplingModel(config, network, text: null);
-        var options = new SamplingOptions { Folder = _folder.Path, Seed = 3, Size = 16, Batch = 8, Steps = 3 };
+        using var model = new SamplingModel(config, network, text);
+        var options = new SamplingOptions
+        {
+            Folder = _folder.Path,
+            Seed = 3,
+            Size = 16,
+            Batch = 8,
+            Steps = 3,
+            Guidance = withText ? 3 : 1,
+        };
         device.Allow(limit);
-        SamplingTask[] tasks = [.. Enumerable.Repeat(new SamplingTask(""), 8)];
+        SamplingTask[] tasks = [.. Enumerable.Repeat(new SamplingTask(withText ? "a red circle" : ""), 8)];
         SamplingResult result = new SamplingJob(model, options, warnings.Add).Run(tasks);
         pictures = [.. result.Items.Select(item => ImageFile.Read(_folder[item.Path]).Rgb)];
         Assert.That(device.Used, Is.Zero, "bytes in use afterwards");
