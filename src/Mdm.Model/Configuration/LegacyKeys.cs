@@ -11,7 +11,7 @@ internal static class LegacyKeys
     ];
 
     private static readonly HashSet<string> Sections =
-        ["predict_variances", "num_kept_files", "use_tokenizer_scores", "prepad_bos"];
+        ["predict_variances", "num_kept_files"];
 
     /// <summary>True if the key is to be skipped at the top level, or in any section.</summary>
     public static bool Contains(string key, bool topLevel) =>

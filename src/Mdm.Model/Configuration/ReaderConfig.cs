@@ -24,6 +24,12 @@ public sealed class ReaderConfig
     [Setting("Puts a space before every caption")]
     public bool PrepadCaptionWithSpace { get; set; } = true;
 
+    [Setting("Begins every caption with <unk>, before the space")]
+    public bool PrepadBos { get; set; }
+
+    [Setting("Weighs the tokens of a .vocab file by their scores; off: the fewest tokens win")]
+    public bool UseTokenizerScores { get; set; } = true;
+
     [Setting("Ends every caption with </s>")]
     public bool AppendEos { get; set; } = true;
 

@@ -160,7 +160,7 @@ public sealed class TextEmbedding(ITextModel text, ReaderConfig reader, int batc
     private void RequireSame(string folder)
     {
         var own = new Description(text.Name, half, reader.MaxCaptionLength, reader.MaxTokenLength, reader.AppendEos,
-            reader.PrepadCaptionWithSpace);
+            reader.PrepadCaptionWithSpace, reader.PrepadBos, reader.UseTokenizerScores);
         string path = Path.Combine(folder, DescriptionFile);
         AtomicFile.CreateFolder(folder);
         try
@@ -181,5 +181,6 @@ public sealed class TextEmbedding(ITextModel text, ReaderConfig reader, int batc
     }
 
     private sealed record Description(
-        string Model, bool Half, int MaxCaptionLength, int MaxTokenLength, bool AppendEos, bool PrepadCaptionWithSpace);
+        string Model, bool Half, int MaxCaptionLength, int MaxTokenLength, bool AppendEos, bool PrepadCaptionWithSpace,
+        bool PrepadBos, bool UseTokenizerScores = true);
 }

@@ -1,3 +1,4 @@
+using Mdm.Kernels;
 using Mdm.Model.Configuration;
 
 namespace Mdm.Model.Text;
@@ -10,8 +11,9 @@ public enum CaptionFate
     TooManyTokens,
 }
 
-/// <summary>Captions and prompts to tokens, as <c>reader_config</c> says: spaces around them, the end token, and what happens
-/// to over-long ones (captions of a data set are dropped, prompts are cut).</summary>
+/// <summary>Captions and prompts to tokens, as <c>reader_config</c> says: spaces around them, the tokens that begin and end them, and
+/// what happens to over-long ones (captions of a data set are dropped, prompts are cut).</summary>
+/// <exception cref="MdmException">Captions are to begin with a token that the tokenizer does not have (prepad_bos).</exception>
 public sealed class CaptionTokenizer(ITokenizer tokenizer, ReaderConfig config)
 {
     /// <summary>What stands for "no caption": the tokens of an empty prompt.</summary>
@@ -72,8 +74,13 @@ public sealed class CaptionTokenizer(ITokenizer tokenizer, ReaderConfig config)
     private static int[] Encode(ITokenizer tokenizer, ReaderConfig config, string text, bool trailingSpace)
     {
         int[] tokens = tokenizer.Encode((config.PrepadCaptionWithSpace ? " " : "") + text + (trailingSpace ? " " : ""));
+        if (config.PrepadBos)
+            tokens = [Begin(tokenizer), .. tokens];
         return config.AppendEos ? [.. tokens, tokenizer.EndId] : tokens;
     }
+
+    private static int Begin(ITokenizer tokenizer) => tokenizer.UnknownId
+        ?? throw new MdmException("prepad_bos: found true, expected false: the tokenizer has no token <unk>");
 
     private static bool IsTooLong(int[] tokens, ReaderConfig config) =>
         config.MaxTokenLength >= 0 && tokens.Length > config.MaxTokenLength;

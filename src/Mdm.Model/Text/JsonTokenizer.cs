@@ -52,6 +52,8 @@ public sealed class JsonTokenizer : ITokenizer
 
     public int EndId { get; }
 
+    public int? UnknownId => model.UnknownId >= 0 ? model.UnknownId : null;
+
     /// <summary>Reads a tokenizer.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="MdmException">It cannot be read, is damaged, has parts that are not known, or lacks a special

@@ -32,6 +32,8 @@ public sealed class SentencePieceTokenizer : ITokenizer
 
     public int EndId { get; }
 
+    public int? UnknownId => model.UnknownId;
+
     /// <summary>Reads a model.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="MdmException">It cannot be read, is damaged or of another type, or lacks a special piece.</exception>

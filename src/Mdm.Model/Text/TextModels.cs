@@ -39,8 +39,10 @@ public static class TextModels
     {
         _ when config.UsePrecomputedTextEmbeddings => null,
         "" or NoModel => null,
-        ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim, config.TextContext),
-        _ => new T5TextModel(device, config.TextModel, config.VocabFile, Devices.ComputeType(device, config.Fp16), progress),
+        ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim,
+            config.TextContext, config.ReaderConfig.UseTokenizerScores),
+        _ => new T5TextModel(device, config.TextModel, config.VocabFile, Devices.ComputeType(device, config.Fp16), progress,
+            useScores: config.ReaderConfig.UseTokenizerScores),
     };
 
     /// <summary>Width of the features that a configuration's text model makes, without loading it; 0: no text.</summary>
@@ -71,7 +73,7 @@ public static class TextModels
     /// <param name="folder">The checkpoint's folder.</param>
     /// <param name="device">Where it computes.</param>
     /// <param name="config">The configuration: what a T5 model computes in, and where it is (text_model) if it is no longer
-    /// where it was in training.</param>
+    /// where it was in training, and whether tokens have scores.</param>
     /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
     /// <exception cref="MdmException">Its files are damaged or of another kind.</exception>
     public static ITextModel? Load(string folder, IDevice device, ProgramConfig? config = null, Action<double>? progress = null)
@@ -80,19 +82,20 @@ public static class TextModels
         if (!File.Exists(path))
             return null;
         string kind = Read<Kinds>(path)?.Kind ?? "";
+        bool useScores = config?.ReaderConfig.UseTokenizerScores ?? true;
         // Only a name in the same folder: a description from elsewhere must not make us read other files.
         string Beside(string name) => Path.Combine(folder, Path.GetFileName(name)) is var file && File.Exists(file) ? file
             : throw new MdmException($"{file} is missing, which {path} says the text model needs");
         switch (kind)
         {
             case WordTableTextModel.Kind when Read<WordTableTextModel.Description>(path) is { Vocabulary.Length: > 0 } words:
-                return new WordTableTextModel(device, Beside(words.Vocabulary), words.Seed, words.Width, words.Context);
+                return new WordTableTextModel(device, Beside(words.Vocabulary), words.Seed, words.Width, words.Context, useScores);
             case T5TextModel.Kind when Read<T5TextModel.Description>(path) is { Model.Length: > 0 } t5:
                 bool elsewhere = T5Location.Find(t5.Model, HubCache.Default) == null
                     && config is { TextModel: not ("" or NoModel or ProgramConfig.WordsTextModel) };
                 string model = elsewhere ? config!.TextModel : t5.Model;
                 return new T5TextModel(device, model, t5.Vocabulary == null ? "" : Beside(t5.Vocabulary),
-                    Devices.ComputeType(device, config?.Fp16 ?? false), progress);
+                    Devices.ComputeType(device, config?.Fp16 ?? false), progress, useScores: useScores);
             default:
                 throw new MdmException($"{path}: found a text model of kind '{kind}', expected '{WordTableTextModel.Kind}' or "
                     + $"'{T5TextModel.Kind}'");

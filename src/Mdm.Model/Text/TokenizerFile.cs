@@ -10,11 +10,12 @@ internal sealed class TokenizerFile
 
     /// <summary>Opens any kind of tokenizer.</summary>
     /// <param name="path">As <see cref="Tokenizers.Open"/> takes it.</param>
+    /// <param name="useScores">As there.</param>
     /// <exception cref="MdmException">As there.</exception>
-    public TokenizerFile(string path)
+    public TokenizerFile(string path, bool useScores)
     {
         Path = Tokenizers.Find(path);
-        Tokenizer = Tokenizers.Open(Path);
+        Tokenizer = Tokenizers.Open(Path, useScores);
         bytes = Tokenizers.ReadFile(Path);
     }
 

@@ -16,15 +16,16 @@ public static class Tokenizers
     /// <summary>Opens a tokenizer.</summary>
     /// <param name="path">A <c>.vocab</c> file, a SentencePiece model (<c>spiece.model</c>), a Hugging Face
     /// <c>tokenizer.json</c>, or a folder with one of the latter two, of which <c>spiece.model</c> is preferred.</param>
+    /// <param name="useScores">For <c>.vocab</c> files: off, and the fewest tokens win.</param>
     /// <exception cref="MdmException">There is none, or the file is damaged or of a kind that is not known.</exception>
-    public static ITokenizer Open(string path)
+    public static ITokenizer Open(string path, bool useScores = true)
     {
         string file = Find(path);
         return KindOf(file) switch
         {
             Kind.SentencePiece => SentencePieceTokenizer.Load(file),
             Kind.Json => JsonTokenizer.Load(file),
-            _ => VocabTokenizer.Load(file),
+            _ => VocabTokenizer.Load(file, useScores),
         };
     }
 

@@ -12,6 +12,8 @@ public sealed class VocabTokenizer : ITokenizer
     public const string PadToken = "<pad>";
     public const string EndToken = "</s>";
 
+    private const string UnknownToken = "<unk>";
+
     private const byte Space = (byte)' ';
     private readonly ByteTrie trie = new();
     private readonly List<double> costs = [];
@@ -29,6 +31,7 @@ public sealed class VocabTokenizer : ITokenizer
 
         PadId = Require(path, PadToken);
         EndId = Require(path, EndToken);
+        UnknownId = Find(UnknownToken) is >= 0 and int unknown ? unknown : null;
     }
 
     /// <summary>Number of tokens.</summary>
@@ -39,6 +42,9 @@ public sealed class VocabTokenizer : ITokenizer
 
     /// <summary>Ends a text.</summary>
     public int EndId { get; }
+
+    /// <summary><c>&lt;unk&gt;</c>, which <see cref="Encode"/> never gives unless it stands in the text; null: there is none.</summary>
+    public int? UnknownId { get; }
 
     /// <summary>Reads a vocabulary.</summary>
     /// <param name="path">The file.</param>

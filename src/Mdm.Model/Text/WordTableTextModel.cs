@@ -44,12 +44,14 @@ public sealed class WordTableTextModel : ITextModel
     /// <param name="seed">Chooses the directions.</param>
     /// <param name="width">Numbers per token, even.</param>
     /// <param name="context">How many neighbours on either side each token's feature tells of too.</param>
+    /// <param name="useScores">Of the vocabulary, as <see cref="Tokenizers.Open"/> takes it.</param>
     /// <exception cref="MdmException">The vocabulary cannot be read, or the width is odd.</exception>
-    public WordTableTextModel(IDevice device, string vocabularyPath, long seed, int width, int context = 0)
+    public WordTableTextModel(
+        IDevice device, string vocabularyPath, long seed, int width, int context = 0, bool useScores = true)
     {
         if (width < 2 || width % 2 != 0)
             throw new MdmException($"text_dim is {width}, expected an even number of at least 2");
-        _vocabulary = new TokenizerFile(vocabularyPath);
+        _vocabulary = new TokenizerFile(vocabularyPath, useScores);
         _tokenizer = _vocabulary.Tokenizer;
         (_device, _seed, Width, _context) = (device, seed, width, context);
         // One block of rows for the tokens themselves, then one for each place of a neighbour.

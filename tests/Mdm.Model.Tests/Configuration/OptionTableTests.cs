@@ -72,7 +72,7 @@ public sealed class OptionTableTests
     {
         string[] lines = Table.Help().Split('\n');
         Assert.That(lines[0], Is.EqualTo("Usage: mdm paint [options] [prompt ...]"));
-        Assert.That(lines, Has.Member("  --num-images N              How many pictures to paint [2]"));
+        Assert.That(lines, Has.Member("  --num-images, --count N     How many pictures to paint [2]"));
         Assert.That(lines, Has.Member("  --style NAME                Painter's manner, which may be anything that a"));
         Assert.That(lines, Has.Member("                              painter ever used [oil]"));
         string all = Table.Help(withConfig: true);

@@ -183,7 +183,7 @@ public sealed class PublishedConfigTests
                 loss_target_type: HA_STYLE
                 prediction_type: V_PREDICTION
               no_use_residual: true
-            reader_config: {max_token_length: 8, max_token_length: 9, use_tokenizer_scores: true}
+            reader_config: {max_token_length: 8, max_token_length: 9, use_tokenizer_scores: false, prepad_bos: true}
             """, "odd.yaml", _warnings.Add);
 
         Assert.That((c.OutputDir, c.SampleDir), Is.EqualTo(("out", "pictures")));
@@ -194,7 +194,8 @@ public sealed class PublishedConfigTests
         Assert.That(c.DiffusionConfig.NoUseResidual, Is.True);
         Assert.That(c.UnetConfig.AttentionLevels, Is.Empty);
         Assert.That(c.UnetConfig.Chain().Select(u => u.InitializeInnerWithPretrained), Is.EqualTo(new string?[] { null, null }));
-        Assert.That(c.ReaderConfig.MaxTokenLength, Is.EqualTo(9));
+        Assert.That((c.ReaderConfig.MaxTokenLength, c.ReaderConfig.UseTokenizerScores, c.ReaderConfig.PrepadBos),
+            Is.EqualTo((9, false, true)));
         Assert.That(_warnings, Is.EquivalentTo(new[]
         {
             "odd.yaml: diffusion_config is given 2 times (lines 17, 20); the one on line 20 is used",
@@ -202,8 +203,7 @@ public sealed class PublishedConfigTests
             "odd.yaml: max_token_length is given 2 times (lines 25, 25); the one on line 25 is used",
             "odd.yaml, line 8: mixed_ratio at the top level is applied as diffusion_config.mixed_ratio",
             "odd.yaml, line 9: multi_res_weights at the top level is applied as diffusion_config.multi_res_weights",
-            "odd.yaml: skipped keys that mean nothing here: name (line 1), dataset_config (line 2), metrics (line 3), "
-            + "use_tokenizer_scores (line 25)",
+            "odd.yaml: skipped keys that mean nothing here: name (line 1), dataset_config (line 2), metrics (line 3)",
             "initialize_inner_with_pretrained: there is no file 0badc0ffee; the inner network starts from scratch",
         }));
     }

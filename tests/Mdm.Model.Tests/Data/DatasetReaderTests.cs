@@ -312,6 +312,8 @@ public class DatasetReaderTests
 
         public int EndId => 0;
 
+        public int? UnknownId => null;
+
         public bool HasMeaning(int token) => true;
 
         public int[] Encode(string text) => text.Length == 1 ? [] : throw new InvalidCastException("not foreseen");

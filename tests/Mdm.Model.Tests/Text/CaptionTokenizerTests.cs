@@ -1,6 +1,8 @@
 using System.Text.Json;
+using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Text;
+using Mdm.Tensors;
 using Mdm.Tests;
 
 namespace Mdm.Model.Tests.Text;
@@ -79,11 +81,13 @@ public class CaptionTokenizerTests
                 MaxCaptionLength = settings.GetProperty("max_caption_length").GetInt32(),
                 MaxTokenLength = settings.GetProperty("max_token_length").GetInt32(),
                 AppendEos = Flag("append_eos"),
+                PrepadBos = Flag("prepad_bos"),
                 PadToMaxLength = Flag("pad_to_max_length"),
                 PrepadCaptionWithSpace = Flag("prepad_caption_with_space"),
             };
-            // No beginning token here; and without a limit the original cuts off the last column, a mistake.
-            if (Flag("prepad_bos") || !Flag("use_tokenizer_scores") || config.MaxTokenLength < 0)
+            Assert.That(Flag("use_tokenizer_scores"));
+            // Without a limit the original cuts off the last column, a mistake.
+            if (config.MaxTokenLength < 0)
                 continue;
             var tokenizer = new CaptionTokenizer(tokens, config);
             string[] prompts = recorded.GetProperty("texts").EnumerateArray().Select(t => t.GetString()!).ToArray();
@@ -94,7 +98,36 @@ public class CaptionTokenizerTests
             tried++;
         }
 
-        Assert.That(tried, Is.GreaterThan(2));
+        Assert.That(tried, Is.EqualTo(9));
+    }
+
+    [Test]
+    public void A_beginning_needs_a_token()
+    {
+        Assert.That(() => Make(c => c.PrepadBos = true), Throws.TypeOf<MdmException>().With.Message.Contains("prepad_bos"));
+        foreach (string file in (string[])["sp_t5/spiece.model", "sp_t5/tokenizer.json"])
+        {
+            var captions = new CaptionTokenizer(Tokenizers.Open(RecordedTexts.Path(file)), new ReaderConfig { PrepadBos = true });
+            Assert.That(captions.Empty, Is.EqualTo(new[] { 2, 1 }));
+            Assert.That(captions.EncodePrompt("a red circle", out _), Is.EqualTo(new[] { 2, 7, 101, 111, 1 }));
+        }
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Scores_count_where_the_configuration_says_so(bool useScores)
+    {
+        // "abab" is cheaper in two pieces, and shorter in one.
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder["v.vocab"], "<pad>\t0\n</s>\t0\n<unk>\t0\nab\t-1\nabab\t-5\n");
+        var config = new ProgramConfig { TextModel = ProgramConfig.WordsTextModel, TextDim = 16, VocabFile = folder["v.vocab"] };
+        config.ReaderConfig.UseTokenizerScores = useScores;
+        int[] expected = useScores ? [3, 3] : [4];
+        using ITextModel made = TextModels.Create(config, Devices.Open("cpu"))!;
+        made.Save(folder.Path);
+        using ITextModel loaded = TextModels.Load(folder.Path, Devices.Open("cpu"), config)!;
+        Assert.That(made.Tokenizer.Encode("abab"), Is.EqualTo(expected));
+        Assert.That(loaded.Tokenizer.Encode("abab"), Is.EqualTo(expected));
     }
 
     private static CaptionTokenizer Make(Action<ReaderConfig>? change = null)
@@ -114,6 +147,8 @@ public class CaptionTokenizerTests
         public int PadId => 0;
 
         public int EndId => 1;
+
+        public int? UnknownId => null;
 
         public bool HasMeaning(int token) => token != ' ';
 

@@ -153,7 +153,7 @@ public sealed class HubDownloadTests
         Assert.That(_progress[^1].Done, Is.EqualTo(_progress[^1].Total));
     }
 
-    [TestCase(404, "404", "there is no such thing")]
+    [TestCase(404, "404", "does not have the list of files of google/tiny")]
     [TestCase(401, "401", "HF_TOKEN")]
     [TestCase(403, "403", "HF_TOKEN")]
     [TestCase(500, "500", "does not give the list of files of google/tiny")]
@@ -182,7 +182,7 @@ public sealed class HubDownloadTests
     public void A_file_that_never_comes()
     {
         _server.Fault = request => request.Path == Store ? [] : null;
-        OneLine.Require(() => Fetch(), "does not give model.safetensors", "goes on");
+        OneLine.Require(() => Fetch(), "does not give model.safetensors", "try the same command again later");
         _server.Fault = request => request.Path == Store && request.Method == "GET"
             ? HubServer.Answer(request.From == 0 ? 200 : 206, request.From == 0 ? _server[Weights][..100] : [],
                 $"Content-Range: bytes {request.From}-{_server[Weights].Length - 1}/*\r\n", _server[Weights].Length - request.From)

@@ -128,7 +128,7 @@ public sealed class HubClient : IDisposable
             }
 
             if (attempt == Waits.Count)
-                throw new MdmException($"{_endpoint.Authority} does not give {what}: {trouble}; the same command goes on later");
+                throw new MdmException($"{_endpoint.Authority} does not give {what}: {trouble}; try the same command again later");
             await Task.Delay(Waits[attempt], cancellation).ConfigureAwait(false);
         }
     }
@@ -158,7 +158,7 @@ public sealed class HubClient : IDisposable
     {
         HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden =>
             $"{address}: {trouble}: {what} is not public or does not exist; HF_TOKEN gives a token of an account that may read it",
-        HttpStatusCode.NotFound => $"{address}: {trouble}: there is no such thing as {what} on the server",
+        HttpStatusCode.NotFound => $"{address}: {trouble}: the server does not have {what}; is the name right?",
         _ => $"{address}: the server answers {trouble} when asked for {what}",
     });
 

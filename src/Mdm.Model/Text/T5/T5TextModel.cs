@@ -27,14 +27,15 @@ public sealed class T5TextModel : ITextModel
     /// <param name="computeType">Float32, or bfloat16 where the device computes in it.</param>
     /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
     /// <param name="cache">Where repositories were downloaded to; null: where the environment says.</param>
+    /// <param name="useScores">Of the vocabulary, as <see cref="Tokenizers.Open"/> takes it.</param>
     /// <exception cref="MdmException">The model or its tokenizer is missing, damaged, or of another kind.</exception>
     public T5TextModel(IDevice device, string model, string vocabulary, DType computeType = DType.Float32,
-        Action<double>? progress = null, HubCache? cache = null)
+        Action<double>? progress = null, HubCache? cache = null, bool useScores = true)
     {
         string folder = T5Location.Require(model, cache ?? HubCache.Default);
         T5Config config = T5Config.Read(Path.Combine(folder, "config.json"));
         // The small files first: what is wrong with them should not come to light after minutes of loading.
-        (_tokenizer, _tokenizerIsOwn) = T5Tokenizers.Open(folder, vocabulary, config.VocabSize);
+        (_tokenizer, _tokenizerIsOwn) = T5Tokenizers.Open(folder, vocabulary, config.VocabSize, useScores);
         using T5Weights weights = T5Weights.Open(folder);
         (_model, _known) = (model, new FeatureCache(config.Width));
         _encoder = new T5Encoder(config, device, computeType);
