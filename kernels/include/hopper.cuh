@@ -3,11 +3,7 @@
 // (hopper_conv.cu), which differ in what they load (a Load) and where results go (Rows and Columns).
 //
 // Tile: C[128 x N] += A[128 x 64] B[64 x N] per step; consumer w has rows 64 w.. of it in 64 x N / 128 registers a thread.
-// Shared memory: a ring of stages, each A (16 KB) and then B (N 128 bytes), all in lines of 128 bytes with the 128-byte
-// swizzle (16-byte chunk c of line l lies at chunk c ^ l % 8):
-//   K-major      line = row of A or column of B, its 64 values of k;      8 lines are 1,024 bytes: the stride of the descriptor
-//   M-/N-major   blocks of 64 rows or columns, 8 KB each; line = one k;   8 lines of k are the stride, a block the leading offset
-// A step of wgmma is 16 deep in k: 32 bytes further inside the lines (K-major) or 16 lines further (M-/N-major).
+// Shared memory: a ring of stages, each A (16 KB) and then B (N 128 bytes), both as hopper_tiles.cuh describes it.
 // Barriers: full[s] (one arrival and the bytes of the copies), empty[s] (one arrival of each of the 8 consumer warps, after
 // wgmma_wait says that the products which read the stage are done).
 //
@@ -16,9 +12,9 @@
 // step, 48 KB for each of 132 multiprocessors are 11 TB/s, about twice what it has. A stage is empty when the consumers of both
 // blocks have said so, to both. If the tiles of M are odd in number, the last block multiplies zeros.
 #pragma once
-#include "types.cuh"
+#include "hopper_tiles.cuh"
 
-constexpr int HopperThreads = 384, HopperRows = 128, HopperDepth = 64, HopperLine = 128, HopperConsumerWarps = 8;
+constexpr int HopperThreads = 384, HopperRows = 128, HopperDepth = 64, HopperConsumerWarps = 8;
 
 // Stages of the ring: 192 KB of the 227 KB that a block may have.
 template <int N>
@@ -80,15 +76,6 @@ __device__ __forceinline__ HopperTile hopper_tile(const HopperWork& work, int in
     tile.first = tile.split * work.steps_per_split;
     tile.last = min(work.steps, tile.first + work.steps_per_split);
     return tile;
-}
-
-// A matrix in shared memory as wgmma wants it described: address, offsets in units of 16 bytes, 128-byte swizzle.
-template <int Transposed>
-__device__ __forceinline__ u64 hopper_descriptor(const u8* p)
-{
-    constexpr u64 swizzle_128 = 1, stride = 8 * HopperLine / 16;
-    constexpr u64 leading = Transposed ? HopperDepth * HopperLine / 16 : 1; // not used when K-major
-    return (u64)((shared_address(p) & 0x3ffff) >> 4) | leading << 16 | stride << 32 | swizzle_128 << 62;
 }
 
 // Says that this warp has read a stage, to every block that fills it.
@@ -157,7 +144,7 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
     SHARED(u64, barriers[2 * Ring::stages]);
     DYNAMIC_SHARED(u8, memory);
     Ring ring;
-    ring.data = memory + (1024 - shared_address(memory) % 1024) % 1024;
+    ring.data = hopper_aligned(memory);
     ring.full = barriers;
     ring.empty = barriers + Ring::stages;
     ring.stage = 0;

@@ -23,24 +23,6 @@ struct FirstColumns
     }
 };
 
-// v[i] of lane q becomes v[q] of lane i, among the four lanes of a row.
-__device__ __forceinline__ void quad_transpose(float (&v)[4])
-{
-    int q = threadIdx.x % 4;
-#pragma unroll
-    for (int i = 0; i < 4; i += 2)
-    {
-        float got = __shfl_xor_sync(0xffffffffu, q & 1 ? v[i] : v[i + 1], 1);
-        (q & 1 ? v[i] : v[i + 1]) = got;
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-    {
-        float got = __shfl_xor_sync(0xffffffffu, q & 2 ? v[i] : v[i + 2], 2);
-        (q & 2 ? v[i] : v[i + 2]) = got;
-    }
-}
-
 // Row of a consumer's tile that this thread holds, beside the row 8 further down.
 __device__ __forceinline__ int hopper_row(int consumer)
 {

@@ -232,6 +232,18 @@ __device__ __forceinline__ void cluster_sync()
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
+// Waits at barrier id (1 to 15; 0 is that of __syncthreads) until so many threads, whole warps, have come or said so.
+__device__ __forceinline__ void barrier_meet(int id, int threads)
+{
+    asm volatile("barrier.sync.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// Counts as having come to a barrier, and goes on.
+__device__ __forceinline__ void barrier_arrive(int id, int threads)
+{
+    asm volatile("barrier.arrive.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 // Registers of each thread of a warpgroup from here on; every thread of it must call.
 template <int N>
 __device__ __forceinline__ void registers_increase()
@@ -265,51 +277,94 @@ __device__ __forceinline__ void wgmma_wait(float (&d)[N])
     }
 }
 
-// d[64xN] += a[64x16] b[16xN], bfloat16 from shared memory through matrix descriptors, by the 128 threads
+// The same where the products of d are older than the last Groups groups: d may be read.
+template <int Groups, int N>
+__device__ __forceinline__ void wgmma_wait_older(float (&d)[N])
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Groups) : "memory");
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        asm volatile("" : "+f"(d[i])::"memory");
+}
+
+// d[64xN] += a[64x16] b[16xN] (Add = 0: =), bfloat16 from shared memory through matrix descriptors, by the 128 threads
 // of a warpgroup. Operands are K-major (0) or M- and N-major (1). N is 2 times the accumulators of a thread: element i lies in
 // row 16 warp + lane/4 + 8 (i/2%2) and column 8 (i/4) + 2 (lane%4) + i%2.
 #define WGMMA_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define WGMMA_D16(i) WGMMA_D4(i), WGMMA_D4(i + 4), WGMMA_D4(i + 8), WGMMA_D4(i + 12)
 #define WGMMA_D32(i) WGMMA_D16(i), WGMMA_D16(i + 16)
-#define WGMMA_R32 \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15" \
-    ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define WGMMA_R64 WGMMA_R32 \
-    ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
-    ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define WGMMA_R16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define WGMMA_R32 WGMMA_R16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define WGMMA_R48 WGMMA_R32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define WGMMA_R64 WGMMA_R48 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define WGMMA_R128 WGMMA_R64 \
     ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
     ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
     ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
     ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
-#define WGMMA(n, registers, a, b, ta, tb)                                                                              \
-    "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers "}, " a ", " b \
-    ", p, 1, 1, " ta ", " tb ";\n}"
+#define WGMMA(n, registers, add, operands)                                                                                 \
+    "{\n.reg .pred p;\nsetp.ne.b32 p, " add ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers "}, " \
+    operands ";\n}"
 
-template <int TransposeA, int TransposeB>
+template <int TransposeA, int TransposeB, int Add = 1>
 __device__ __forceinline__ void wgmma(float (&d)[32], unsigned long long a, unsigned long long b)
 {
-    asm volatile(WGMMA("64", WGMMA_R32, "%32", "%33", "%34", "%35")
-        : WGMMA_D32(0) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+    asm volatile(WGMMA("64", WGMMA_R32, "%36", "%32, %33, p, 1, 1, %34, %35")
+        : WGMMA_D32(0) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB), "n"(Add));
 }
 
-template <int TransposeA, int TransposeB>
+template <int TransposeA, int TransposeB, int Add = 1>
 __device__ __forceinline__ void wgmma(float (&d)[64], unsigned long long a, unsigned long long b)
 {
-    asm volatile(WGMMA("128", WGMMA_R64, "%64", "%65", "%66", "%67")
-        : WGMMA_D32(0), WGMMA_D32(32) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+    asm volatile(WGMMA("128", WGMMA_R64, "%68", "%64, %65, p, 1, 1, %66, %67")
+        : WGMMA_D32(0), WGMMA_D32(32) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB), "n"(Add));
 }
 
-template <int TransposeA, int TransposeB>
+template <int TransposeA, int TransposeB, int Add = 1>
 __device__ __forceinline__ void wgmma(float (&d)[128], unsigned long long a, unsigned long long b)
 {
-    asm volatile(WGMMA("256", WGMMA_R128, "%128", "%129", "%130", "%131")
+    asm volatile(WGMMA("256", WGMMA_R128, "%132", "%128, %129, p, 1, 1, %130, %131")
         : WGMMA_D32(0), WGMMA_D32(32), WGMMA_D32(64), WGMMA_D32(96)
-        : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+        : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB), "n"(Add));
+}
+
+// The same with a from registers, which stay as they are until the wait: pairs of neighbouring columns of bfloat16, a[i] in row
+// 16 warp + lane/4 + 8 (i%2) and columns 8 (i/2) + 2 (lane%4). They are the accumulators of columns 16 k.. in their order.
+#define WGMMA_A "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3])
+
+template <int TransposeB>
+__device__ __forceinline__ void wgmma_held(float (&d)[16], const unsigned int (&a)[4], unsigned long long b)
+{
+    asm volatile(WGMMA("32", WGMMA_R16, "1", "{%16,%17,%18,%19}, %20, p, 1, 1, %21")
+        : WGMMA_D16(0) : WGMMA_A, "l"(b), "n"(TransposeB));
+}
+
+template <int TransposeB>
+__device__ __forceinline__ void wgmma_held(float (&d)[32], const unsigned int (&a)[4], unsigned long long b)
+{
+    asm volatile(WGMMA("64", WGMMA_R32, "1", "{%32,%33,%34,%35}, %36, p, 1, 1, %37")
+        : WGMMA_D32(0) : WGMMA_A, "l"(b), "n"(TransposeB));
+}
+
+template <int TransposeB>
+__device__ __forceinline__ void wgmma_held(float (&d)[48], const unsigned int (&a)[4], unsigned long long b)
+{
+    asm volatile(WGMMA("96", WGMMA_R48, "1", "{%48,%49,%50,%51}, %52, p, 1, 1, %53")
+        : WGMMA_D32(0), WGMMA_D16(32) : WGMMA_A, "l"(b), "n"(TransposeB));
+}
+
+template <int TransposeB>
+__device__ __forceinline__ void wgmma_held(float (&d)[64], const unsigned int (&a)[4], unsigned long long b)
+{
+    asm volatile(WGMMA("128", WGMMA_R64, "1", "{%64,%65,%66,%67}, %68, p, 1, 1, %69")
+        : WGMMA_D32(0), WGMMA_D32(32) : WGMMA_A, "l"(b), "n"(TransposeB));
 }
 
 #undef WGMMA
+#undef WGMMA_A
+#undef WGMMA_R16
 #undef WGMMA_R32
+#undef WGMMA_R48
 #undef WGMMA_R64
 #undef WGMMA_R128
 #undef WGMMA_D4

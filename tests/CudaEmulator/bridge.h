@@ -22,14 +22,15 @@ struct Site
     int line;
 };
 
-// A product of 128 threads, d[64, columns] += a[64, 16] b[16, columns]: the accumulators of one of them, and the matrices as
-// their descriptors say.
+// A product of 128 threads, d[64, columns] += a[64, 16] b[16, columns], or = without add: the accumulators of one of them, and
+// the matrices as their descriptors say, or its 4 registers of a.
 struct WarpgroupProduct
 {
     float* d;
     int columns;
+    const unsigned int* held;
     unsigned long long a, b;
-    int transpose_a, transpose_b;
+    int transpose_a, transpose_b, add;
 };
 
 // Instructions of Hopper (hopper.cpp).

@@ -88,6 +88,18 @@ inline void cluster_sync(EMULATOR_SITE)
     emulator_services.hopper->cluster_sync(emulator_services.worker, EMULATOR_HERE("cluster_sync"));
 }
 
+// ---- barriers of some threads of a block ----
+
+inline void barrier_meet(int id, int threads, EMULATOR_SITE)
+{
+    emulator_barrier(id, threads, true, false, nullptr, nullptr, EMULATOR_HERE("barrier_meet"));
+}
+
+inline void barrier_arrive(int id, int threads, EMULATOR_SITE)
+{
+    emulator_barrier(id, threads, false, false, nullptr, nullptr, EMULATOR_HERE("barrier_arrive"));
+}
+
 // ---- registers ----
 
 template <int N>
@@ -114,12 +126,26 @@ inline void wgmma_wait(float (&)[N], EMULATOR_SITE)
     EMULATOR_CALL(product_wait, Groups, EMULATOR_HERE("wgmma_wait"));
 }
 
-template <int TransposeA, int TransposeB, int N>
+template <int Groups, int N>
+inline void wgmma_wait_older(float (&)[N], EMULATOR_SITE)
+{
+    EMULATOR_CALL(product_wait, Groups, EMULATOR_HERE("wgmma_wait_older"));
+}
+
+template <int TransposeA, int TransposeB, int Add = 1, int N>
 inline void wgmma(float (&d)[N], unsigned long long a, unsigned long long b, EMULATOR_SITE)
 {
     static_assert(N == 32 || N == 64 || N == 128, "accumulators of 64 x 64, 128 or 256");
-    emulator::WarpgroupProduct product{d, 2 * N, a, b, TransposeA, TransposeB};
+    emulator::WarpgroupProduct product{d, 2 * N, nullptr, a, b, TransposeA, TransposeB, Add};
     EMULATOR_CALL(product, product, EMULATOR_HERE("wgmma"));
+}
+
+template <int TransposeB, int N>
+inline void wgmma_held(float (&d)[N], const unsigned int (&a)[4], unsigned long long b, EMULATOR_SITE)
+{
+    static_assert(N == 16 || N == 32 || N == 48 || N == 64, "accumulators of 64 x 32, 64, 96 or 128");
+    emulator::WarpgroupProduct product{d, 2 * N, a, 0, b, 0, TransposeB, 1};
+    EMULATOR_CALL(product, product, EMULATOR_HERE("wgmma_held"));
 }
 
 #undef EMULATOR_CALL

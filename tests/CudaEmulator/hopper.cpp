@@ -17,6 +17,15 @@ Worker& of(void* worker) { return *static_cast<Worker*>(worker); }
 
 unsigned int swizzle(unsigned int address) { return address ^ (address >> 7 & 7) << 4; }
 
+// The low half of some bits as bfloat16.
+float wide_half(unsigned int bits)
+{
+    bits <<= 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
 struct Poll
 {
     PhaseBarrier* barrier;
@@ -313,7 +322,9 @@ void HopperCalls::product(void* w, const WarpgroupProduct& product, Site site)
         memset(product.d, 0xff, count * sizeof(float));
     }
     ++accumulators->products;
-    own.issues.push_back({product, own.group, site});
+    own.issues.push_back({product, own.group, site, {}});
+    if (product.held)
+        memcpy(own.issues.back().held, product.held, sizeof(own.issues.back().held));
 }
 
 void HopperCalls::product_commit(void* w) { ++thread(of(w)).group; }
@@ -387,15 +398,24 @@ void HopperCalls::multiply(Worker& worker, void* const* threads, int index)
                                                  : 128 * (line % 8) + stride * (line / 8) + 2 * k;
                 unsigned short bits;
                 memcpy(&bits, worker.services.shared_pointer(&worker, swizzle(start + offset), 2, issue.site), 2);
-                unsigned int wide = (unsigned int)bits << 16;
-                float value;
-                memcpy(&value, &wide, 4);
-                store(line, k, value);
+                store(line, k, wide_half(bits));
             }
     };
     static thread_local float a[rows][depth], b[depth][most_columns], d[rows][most_columns];
-    read(p.a, p.transpose_a, rows, [&](int row, int k, float x) { a[row][k] = x; });
+    if (!p.held)
+        read(p.a, p.transpose_a, rows, [&](int row, int k, float x) { a[row][k] = x; });
     read(p.b, p.transpose_b, p.columns, [&](int column, int k, float x) { b[k][column] = x; });
+    for (int t = 0; p.held && t < warpgroup; ++t)
+    {
+        auto& issues = static_cast<Waiting*>(threads[t])->thread->issues;
+        if ((int)issues.size() <= index || !issues[index].product.held)
+            continue; // told below
+        const auto& held = issues[index].held;
+        if (memcmp(held, issues[index].product.held, sizeof(held)) != 0)
+            worker.fail(LaunchFailed, text("thread %d of the warpgroup changed a register of a before the wait", t), issue.site);
+        for (int i = 0; i < 8; ++i)
+            a[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][i / 4 * 8 + t % 4 * 2 + i % 2] = wide_half(held[i / 2] >> 16 * (i % 2));
+    }
     memset(d, 0, sizeof(d));
     for (int row = 0; row < rows; ++row)
         for (int k = 0; k < depth; ++k)
@@ -408,7 +428,7 @@ void HopperCalls::multiply(Worker& worker, void* const* threads, int index)
         bool same = index < (int)own.issues.size();
         const WarpgroupProduct& q = own.issues[same ? index : 0].product;
         if (!same || q.a != p.a || q.b != p.b || q.columns != p.columns || q.transpose_a != p.transpose_a
-            || q.transpose_b != p.transpose_b
+            || q.transpose_b != p.transpose_b || q.add != p.add || !q.held != !p.held
             || own.issues[index].group != issue.group)
             worker.fail(LaunchFailed, text("thread %d of the warpgroup issued other products than thread 0", t), issue.site);
         for (Accumulators& sums : own.accumulators)
@@ -417,7 +437,7 @@ void HopperCalls::multiply(Worker& worker, void* const* threads, int index)
                 continue;
             --sums.products;
             for (int i = 0; i < sums.count; ++i)
-                sums.values[i] += d[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][i / 4 * 8 + t % 4 * 2 + i % 2];
+                sums.values[i] = (p.add ? sums.values[i] : 0) + d[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][i / 4 * 8 + t % 4 * 2 + i % 2];
         }
     }
 }

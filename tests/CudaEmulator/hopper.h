@@ -42,6 +42,7 @@ struct ProductThread
         WarpgroupProduct product;
         int group;
         Site site;
+        unsigned int held[4];
     };
 
     bool fenced;

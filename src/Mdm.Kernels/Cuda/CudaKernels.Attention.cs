@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Mdm.Kernels.Cuda;
 
-// bfloat16 goes to tensor cores, in the compilation for the next larger head width; float32, wider heads and what else those
-// kernels do not do, to the generic kernels.
+// bfloat16 goes to tensor cores, in the compilation for the next larger head width (on Hopper in tiles of 128 queries, unless
+// there are too few); float32, wider heads and what else those kernels do not do, to the generic kernels.
 internal sealed partial class CudaKernels
 {
     private const string AttentionFile = "attention.cu";
@@ -23,6 +23,8 @@ internal sealed partial class CudaKernels
         RequireType("attention: v", v.Ptr, q.Ptr.Type);
         RequireType("attention: o", o.Ptr, q.Ptr.Type);
         if (shape.Batch == 0 || shape.Queries == 0)
+            return;
+        if (shape.Queries > 64 && bias.IsNone && HopperAttentionForward(shape, q, k, v, keyMask, o, logSumExp))
             return;
         AttentionArguments a = Arguments(shape, q, k, v, keyMask, o, logSumExp, bias);
         if (!OnTensorCores(shape, q.Ptr.Type))

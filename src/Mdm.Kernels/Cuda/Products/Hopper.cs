@@ -2,9 +2,9 @@ using Mdm.Kernels.Cuda.Native;
 
 namespace Mdm.Kernels.Cuda.Products;
 
-/// <summary>Whether the matrix core of Hopper (hopper_matmul.cu, hopper_conv.cu) serves a product or a convolution. It needs
-/// capability 90, a driver and an NVRTC of CUDA 12, bfloat16, and addresses and strides that are multiples of 16 bytes;
-/// <c>MDM_HOPPER=0</c> turns it off. What it does not serve, the portable kernels do.</summary>
+/// <summary>Whether the matrix core of Hopper (hopper_matmul.cu, hopper_conv.cu, hopper_attention.cu) serves a product, a
+/// convolution or an attention. It needs capability 90, a driver and an NVRTC of CUDA 12, bfloat16, and addresses and strides
+/// that are multiples of 16 bytes; <c>MDM_HOPPER=0</c> turns it off. What it does not serve, the portable kernels do.</summary>
 internal sealed class Hopper
 {
     /// <summary>Dynamic shared memory: the ring of stages, and what brings it to a multiple of 1,024 bytes.</summary>
@@ -15,6 +15,11 @@ internal sealed class Hopper
 
     private const string MatMulFile = "hopper_matmul.cu";
     private const string ConvFile = "hopper_conv.cu";
+
+    // For head widths up to 32, 64, 96 and 128.
+    private static readonly KernelModule[] s_attention =
+        [.. Enumerable.Range(1, 4).Select(i => new KernelModule("hopper_attention.cu", $"WIDTH={32 * i}", 90))];
+
     private readonly CudaDevice device;
     private readonly HashSet<KernelModule> compiled = [];
     private bool enabled;
@@ -27,9 +32,10 @@ internal sealed class Hopper
         Maps = new TensorMaps(device.Driver);
     }
 
-    /// <summary>Every compilation of the two files.</summary>
-    public static IEnumerable<KernelModule> Modules =>
-        HopperPlan.Tiles.SelectMany(t => new[] { Module(MatMulFile, t.TileN, t.Cluster), Module(ConvFile, t.TileN, t.Cluster) });
+    /// <summary>Every compilation of these files.</summary>
+    public static IEnumerable<KernelModule> Modules => HopperPlan.Tiles
+        .SelectMany(t => new[] { Module(MatMulFile, t.TileN, t.Cluster), Module(ConvFile, t.TileN, t.Cluster) })
+        .Concat(s_attention);
 
     /// <summary>Tensor maps of what it multiplies.</summary>
     public TensorMaps Maps { get; }
@@ -37,6 +43,9 @@ internal sealed class Hopper
     public static KernelModule MatMul(in HopperPlan plan) => Module(MatMulFile, plan.TileN, plan.Cluster);
 
     public static KernelModule Conv(in HopperPlan plan) => Module(ConvFile, plan.TileN, plan.Cluster);
+
+    /// <summary>The compilation for heads of a width from 1 to 128.</summary>
+    public static KernelModule Attention(int headWidth) => s_attention[(headWidth - 1) / 32];
 
     /// <summary>Whether it serves a product.</summary>
     public bool Handles(in MatMulShape shape, Ptr a, Ptr b, in ProductOutput output) =>
@@ -58,6 +67,21 @@ internal sealed class Hopper
         foreach (int c in channels)
         {
             if (c % 8 != 0)
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether it serves an attention with these operands.</summary>
+    public bool Handles(in AttentionShape shape, params ReadOnlySpan<Rows> operands)
+    {
+        if (!enabled || shape.HeadWidth % 8 != 0 || shape.HeadWidth > 32 * s_attention.Length || shape.HeadWidth == 0
+            || !(shape.Scale > 0) || shape.Batch == 0 || shape.Heads == 0 || shape.Queries == 0 || shape.Keys == 0)
+            return false;
+        foreach (Rows rows in operands)
+        {
+            if (rows.Ptr.Type != DType.BFloat16 || (rows.Ptr.Address & 15) != 0 || rows.Stride % 8 != 0)
                 return false;
         }
 

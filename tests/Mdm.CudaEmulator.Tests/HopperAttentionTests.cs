@@ -1,0 +1,101 @@
+using Mdm.Kernels;
+using Mdm.Kernels.Cuda;
+using Mdm.Kernels.Cuda.Products;
+using static Mdm.CudaEmulator.Tests.AttentionNumbers;
+
+namespace Mdm.CudaEmulator.Tests;
+
+/// <summary>Attention on the matrix core of Hopper, on an emulated GPU of capability 9.0 with 4 multiprocessors, against the
+/// formulas in float64: odd lengths, masks, rows inside wider rows of NaN, blocks that take several tiles.</summary>
+[NonParallelizable] // the capability is that of all devices opened meanwhile
+public sealed class HopperAttentionTests
+{
+    private const double Tolerance = 1e-2;
+    private CudaDevice device = null!;
+    private CudaKernels kernels = null!;
+
+    [OneTimeSetUp]
+    public void OpenHopper()
+    {
+        Planted.SetCapability(90);
+        device = CudaDevice.Open(0);
+        kernels = (CudaKernels)device.Kernels;
+    }
+
+    [OneTimeTearDown]
+    public void Close()
+    {
+        device.Dispose();
+        Planted.SetCapability(80);
+    }
+
+    [TearDown]
+    public void ForgetError() => Planted.ForgetError();
+
+    [TestCase(32, 1, 1, 1, 1, Masked.No)]
+    [TestCase(32, 2, 1, 130, 129, Masked.AllButOne)]
+    [TestCase(64, 1, 1, 128, 128, Masked.No)]
+    [TestCase(64, 2, 3, 65, 37, Masked.Some)]
+    [TestCase(64, 1, 2, 150, 700, Masked.Some)] // more tiles of keys than stages
+    [TestCase(64, 2, 1, 129, 257, Masked.OneSample)]
+    [TestCase(64, 3, 3, 140, 130, Masked.No)] // more tiles of queries than two rounds of the blocks
+    [TestCase(96, 2, 2, 67, 131, Masked.Some)]
+    [TestCase(96, 1, 1, 256, 256, Masked.No)]
+    [TestCase(128, 1, 2, 70, 390, Masked.No)]
+    [TestCase(128, 2, 1, 63, 140, Masked.AllButOne)]
+    [TestCase(8, 1, 2, 5, 9, Masked.No)]
+    [TestCase(40, 2, 2, 66, 70, Masked.Some)]
+    [TestCase(72, 1, 2, 66, 150, Masked.No)]
+    [TestCase(104, 2, 1, 40, 33, Masked.OneSample)]
+    public void Forward(int width, int batch, int heads, int queries, int keys, Masked masked)
+    {
+        AttentionShape s = new(batch, heads, width, queries, keys, 1 / MathF.Sqrt(width));
+        Check(s, masked, 16, 1);
+    }
+
+    [Test]
+    public void ScoresOfHundreds() => Check(new(1, 1, 64, 66, 290, 1), Masked.No, 0, 8);
+
+    [TestCase("reverse")]
+    [TestCase("shuffle:7")]
+    [TestCase("shuffle:8")]
+    public void InAnyOrderOfThreads(string order)
+    {
+        Planted.SetOrder(order);
+        Check(new(1, 3, 64, 260, 400, 0.1f), Masked.Some, 0, 1);
+        Planted.SetOrder("shuffle");
+    }
+
+    [Test]
+    public void WhatItCannotDoIsLeftToThePortableKernels()
+    {
+        var hopper = new Hopper(device);
+        AttentionShape good = new(1, 2, 64, 65, 65, 1);
+        var rows = new Rows(new Ptr(4096, DType.BFloat16), 128);
+        Assert.That(hopper.Handles(good, rows, rows));
+        Assert.That(hopper.Handles(good, rows, rows with { Ptr = rows.Ptr + 1 }), Is.False, "address");
+        Assert.That(hopper.Handles(good, rows with { Stride = 130 }, rows), Is.False, "stride");
+        Assert.That(hopper.Handles(good, rows with { Ptr = new(4096, DType.Float32) }, rows), Is.False, "type");
+        Assert.That(hopper.Handles(good with { HeadWidth = 60 }, rows), Is.False, "width of a head");
+        Assert.That(hopper.Handles(good with { HeadWidth = 136 }, rows), Is.False, "width of a head");
+        Assert.That(hopper.Handles(good with { Scale = -1 }, rows), Is.False, "scale");
+        Assert.That(hopper.Handles(good with { Keys = 0 }, rows), Is.False, "no keys");
+    }
+
+    private void Check(AttentionShape s, Masked masked, int extra, double range)
+    {
+        int c = s.Heads * s.HeadWidth;
+        using AttentionOperands on = new(device, DType.BFloat16, c, extra);
+        double[] q = Draw(s.Batch * s.Queries * c, 1, range), k = Draw(s.Batch * s.Keys * c, 2, range);
+        double[] v = Draw(k.Length, 3), dO = Draw(q.Length, 4);
+        double[]? mask = DrawMask(masked, s);
+        AttentionReference expected = new(s, q, k, v, mask, null, dO);
+        Rows pq = on.Rows(q), pk = on.Rows(k), pv = on.Rows(v), po = on.Rows(new double[q.Length]);
+        Ptr pMask = on.Floats(mask), sums = on.Floats(new double[s.Batch * s.Heads * s.Queries]);
+        Assert.That(kernels.HopperAttentionForward(s, pq, pk, pv, pMask, po, sums));
+        on.Near(po, expected.O, Tolerance, "o");
+        double[] logSums = on.Floats(sums, expected.LogSumExp.Length);
+        for (int i = 0; i < logSums.Length; i++)
+            Assert.That(logSums[i], Is.EqualTo(expected.LogSumExp[i]).Within(1e-5 + (1e-5 * Math.Abs(expected.LogSumExp[i]))));
+    }
+}
