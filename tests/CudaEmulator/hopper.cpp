@@ -139,8 +139,13 @@ void HopperCalls::barrier_arrive(void* w, void* address, int rank, unsigned int 
         of(w).fail(LaunchFailed, text("more than %u arrivals in a phase of the barrier", barrier.arrivals), site);
     --barrier.missing;
     barrier.announced += bytes;
-    if (barrier.copies.empty())
-        end_phase(owner, barrier);
+    if (!barrier.copies.empty())
+        return;
+    unsigned int before = barrier.phase;
+    end_phase(owner, barrier);
+    // So that a stage which is freed too early is filled too early.
+    if (barrier.phase != before && &owner == &of(w))
+        owner.wake();
 }
 
 void HopperCalls::barrier_wait(void* w, void* address, unsigned int parity, Site site)

@@ -163,6 +163,14 @@ void Worker::poll()
                 release(&t, 1, false);
 }
 
+// Something has come: who waits for it may go on before all others.
+void Worker::wake()
+{
+    for (int t = 0; t < threads; ++t)
+        if (fibers[t].state == Fiber::Waiting && fibers[t].ready(fibers[t].ready_state))
+            release(&t, 1, true);
+}
+
 // Polls until the other block of the cluster has done something for this one, or nobody can go on.
 void Worker::await_partner()
 {

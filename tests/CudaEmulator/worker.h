@@ -78,6 +78,7 @@ private:
     void run_thread();
     int take();
     void poll();
+    void wake();
     void await_partner();
     void become(int thread);
     void suspend();

@@ -54,6 +54,7 @@ internal sealed class AttentionOperands(IDevice device, DType type, int columns,
     {
         double[] found = Read(rows);
         Assert.That(found, Has.Length.EqualTo(expected.Length), what);
+        Assert.That(found.Count(x => !double.IsFinite(x)), Is.Zero, $"{what}: NaN or infinite");
         double error = Norm([.. found.Zip(expected, (x, y) => x - y)]);
         Assert.That(error, Is.LessThanOrEqualTo(tolerance * Math.Max(Norm(expected), least)), what);
     }

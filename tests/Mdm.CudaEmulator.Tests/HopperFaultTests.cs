@@ -54,6 +54,55 @@ public sealed unsafe class HopperFaultTests
             y[threadIdx.x] = d[0];
         }
 
+        // A product with A from registers: 1 times 1, 16 of them.
+        extern "C" __global__ void held(const __grid_constant__ TensorMap map, float* y, int fault)
+        {
+            SHARED(u64, barrier);
+            DYNAMIC_SHARED(u8, memory);
+            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            if (threadIdx.x == 0)
+            {
+                mbarrier_init(&barrier, 1);
+                mbarrier_init_fence();
+                mbarrier_expect(&barrier, 2048);
+                tensor_load_2d(tile, &map, &barrier, 0, 0);
+                tensor_load_2d(tile + 1024, &map, &barrier, 0, 8);
+            }
+            __syncthreads();
+            mbarrier_wait(&barrier, 0);
+            float d[32];
+            for (int i = 0; i < 32; ++i)
+                d[i] = 0.0f;
+            u32 one = 0x3f803f80, a[4] = {one, one, one, one};
+            u64 b = (u64)(shared_address(tile) >> 4) | (u64)64 << 32 | (u64)1 << 62;
+            if (!FAULT(1))
+                wgmma_fence();
+            wgmma_held<1>(d, a, b);
+            wgmma_commit();
+            if (FAULT(2) && threadIdx.x == 5)
+                a[3] = 0;
+            if (!FAULT(3))
+                wgmma_wait<0>(d);
+            if (FAULT(3))
+                wgmma_wait<1>(d);
+            y[threadIdx.x] = d[0];
+        }
+
+        // Half of the threads say that they have come, the others wait for them.
+        extern "C" __global__ void meet(const __grid_constant__ TensorMap map, float* y, int fault)
+        {
+            SHARED(float, numbers[128]);
+            if (threadIdx.x < 128)
+                numbers[threadIdx.x] = 16.0f;
+            if (threadIdx.x < (FAULT(1) ? 96 : 128))
+                barrier_arrive(1, 256);
+            else if (threadIdx.x >= 128)
+            {
+                barrier_meet(FAULT(2) ? 2 : 1, 256);
+                y[threadIdx.x - 128] = numbers[threadIdx.x - 128];
+            }
+        }
+
         // Block 0 of two copies 8 x 64 elements to both.
         extern "C" __global__ void __cluster_dims__(2, 1, 1) pair(const __grid_constant__ TensorMap map, float* y, int fault)
         {
@@ -102,6 +151,19 @@ public sealed unsafe class HopperFaultTests
     [TestCase(12, Wrong, "without having waited for this product")]
     public void Fault(int fault, int code, string words) =>
         Run("k", new(1), new(128), fault, code, words, [.. Enumerable.Repeat(16f, 128)]);
+
+    [TestCase(0, 0, "")]
+    [TestCase(1, Wrong, "wgmma_fence is missing")]
+    [TestCase(2, Wrong, "thread 5 of the warpgroup changed a register of a before the wait")]
+    [TestCase(3, Wrong, "without having waited for this product")]
+    public void FaultOfAProductFromRegisters(int fault, int code, string words) =>
+        Run("held", new(1), new(128), fault, code, words, [.. Enumerable.Repeat(16f, 128)]);
+
+    [TestCase(0, 0, "")]
+    [TestCase(1, Wrong, "nobody can go on: 128 of 256 threads wait for others in barrier_meet")]
+    [TestCase(2, Wrong, "nobody can go on: 128 of 256 threads wait for others in barrier_meet")]
+    public void FaultOfABarrierOfSomeThreads(int fault, int code, string words) =>
+        Run("meet", new(1), new(256), fault, code, words, [.. Enumerable.Repeat(16f, 128)]);
 
     [TestCase("pair", 0, 0, "")]
     [TestCase("pair", 1, Wrong, "nobody can go on")]

@@ -315,6 +315,7 @@ public sealed class HopperTests
             float got = result.Type == DType.Float32
                 ? BitConverter.ToSingle(bytes, 4 * i)
                 : BitConverter.UInt32BitsToSingle((uint)BitConverter.ToUInt16(bytes, 2 * i) << 16);
+            Assert.That(float.IsFinite(got), what);
             error += Math.Pow(got - expected[i], 2);
             norm += Math.Pow(expected[i], 2);
         }
