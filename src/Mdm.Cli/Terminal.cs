@@ -26,13 +26,14 @@ internal static class Terminal
     /// <summary>Runs a job under a progress bar on standard error, which must be a terminal.</summary>
     /// <param name="what">The words before the bar, until the job changes them.</param>
     /// <param name="job">Moves the bar (0..100), from any thread.</param>
+    /// <param name="stays">Whether the bar is left on the terminal at the end.</param>
     /// <param name="columns">What stands in the line.</param>
-    public static T Draw<T>(string what, Func<ProgressTask, T> job, params ProgressColumn[] columns)
+    public static T Draw<T>(string what, Func<ProgressTask, T> job, bool stays, params ProgressColumn[] columns)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
         try
         {
-            return console.Progress().Columns(columns).Start(context =>
+            return console.Progress().AutoClear(!stays).Columns(columns).Start(context =>
             {
                 ProgressTask task = context.AddTask(Markup.Escape(what));
                 s_drawing = console;

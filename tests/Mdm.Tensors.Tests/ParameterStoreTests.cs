@@ -81,7 +81,7 @@ public sealed class ParameterStoreTests(string name)
                     Assert.That(memory[(o * 9 + tap) * inputs + i], Is.EqualTo(file[(o * inputs + i) * 9 + tap]));
         Assert.That(store.ToFileLayout(weight), Is.EqualTo(file));
         Assert.That(weight.FileShape, Is.EqualTo(new Shape(outputs, inputs, 3, 3)));
-        Assert.That(() => store.FromFileLayout(weight, file.AsSpan(1)),
+        Assert.That(() => store.FromFileLayout(weight, file[1..]),
             Throws.ArgumentException.With.Message.Contains("conv.weight"));
     }
 

@@ -39,7 +39,7 @@ internal static class EmbedVerb
         config.UsePrecomputedTextEmbeddings = false;
         IDevice device = DeviceChoice.Open(config);
         using var interruption = new Interruption("interrupted: shards that are done are kept, the same command goes on");
-        using ITextModel text = Progress.Bar("loading the text model", report => TextModels.Create(config, device, report))
+        using ITextModel text = Progress.Bar(TextModels.Loading, report => TextModels.Create(config, device, report))
             ?? throw new MdmException("text_model is 'none', expected the model that makes the features");
         Terminal.Note(text.Name);
         var embedding = new TextEmbedding(text, config.ReaderConfig, config.BatchSize, given.Options.Half);

@@ -55,7 +55,7 @@ internal static class FetchVerb
                 bar.Description = progress.File;
                 bar.MaxValue = Math.Max(1, progress.Total);
                 bar.Value = progress.Done;
-            }), new TaskDescriptionColumn(), new ProgressBarColumn(), new DownloadedColumn(), new TransferSpeedColumn(),
+            }), stays: true, new TaskDescriptionColumn(), new ProgressBarColumn(), new DownloadedColumn(), new TransferSpeedColumn(),
                 new RemainingTimeColumn());
         }
 

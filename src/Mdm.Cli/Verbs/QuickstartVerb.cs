@@ -121,7 +121,8 @@ internal static class QuickstartVerb
         bool resume = File.Exists(Path.Combine(config.OutputDir, TrainingState.FileName));
         var display = new TrainingDisplay(limit);
         var trainerOptions = new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display };
-        using var trainer = new Trainer(config, device, trainerOptions);
+        using Trainer trainer = Progress.Stages("loading",
+            report => new Trainer(config, device, trainerOptions with { Loading = report }));
         double millions = trainer.Network.Store.ParameterCount / 1e6;
         Terminal.Note(string.Create(CultureInfo.InvariantCulture,
             $"{config.UnetConfig.ModelName}: {millions:F2} million parameters on {device.Description}"));
@@ -153,7 +154,8 @@ internal static class QuickstartVerb
         [
             .. new ShapeGenerator((ulong)config.Seed, s_scenes).HeldOutPrompts(HeldOutPrompts),
         ];
-        using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
+        using SamplingModel model = Progress.Stages("loading",
+            report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
         SamplingOptions options = SamplingSettings.From(config) with
         {
             Levels = true,

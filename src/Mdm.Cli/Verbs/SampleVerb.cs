@@ -58,7 +58,8 @@ internal static class SampleVerb
             };
             if (recipe != null)
                 options = Again(recipe, typed, options, device);
-            using SamplingModel model = SamplingModel.Load(config, checkpoint, device);
+            using SamplingModel model = Progress.Stages("loading",
+                report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
             IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)]
                 : Tasks(given, config, model.Captions);
             tasks = list.Count;

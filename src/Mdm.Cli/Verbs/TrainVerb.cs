@@ -63,7 +63,8 @@ internal static class TrainVerb
             Terminal.Warn($"{state} is of an earlier run, which this one replaces; --resume would go on from it");
         var display = new TrainingDisplay(limit);
         var trainerOptions = new TrainerOptions { Resume = resume, TimeLimit = limit, Observer = display };
-        using var trainer = new Trainer(config, device, trainerOptions);
+        using Trainer trainer = Progress.Stages("loading",
+            report => new Trainer(config, device, trainerOptions with { Loading = report }));
         return display.Run(trainer, config.OutputDir, cancellation);
     }
 }

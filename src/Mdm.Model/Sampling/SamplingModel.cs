@@ -43,18 +43,24 @@ public sealed class SamplingModel : IDisposable
 
     /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
     /// the checkpoint, or else the configuration's.</summary>
+    /// <param name="config">The network, its noise, the text model.</param>
+    /// <param name="checkpoint">The weights.</param>
+    /// <param name="device">Where to draw.</param>
+    /// <param name="progress">Told what is being loaded and the share that is done, 0..1; from any thread.</param>
+    /// <param name="warn">Told of tensors in the checkpoint that the network has no use for.</param>
     /// <exception cref="MdmException">A file is missing or damaged, checkpoint and configuration do not fit, the device does
     /// not compute in bfloat16 (fp16), or nothing turns prompts into the features that the network was trained with.</exception>
-    public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device)
+    public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device,
+        Action<string, double>? progress = null, Action<string>? warn = null)
     {
         if (!File.Exists(checkpoint))
             throw new MdmException($"{checkpoint}: there is no such file, expected a checkpoint (.pth or .safetensors)");
         string folder = Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
-        ITextModel? text = TextModels.Load(folder, device, config);
+        ITextModel? text = TextModels.Load(folder, device, config, share => progress?.Invoke(TextModels.Loading, share));
         DenoisingNetwork? network = null;
         try
         {
-            text ??= TextModels.Create(config, device);
+            text ??= TextModels.Create(config, device, share => progress?.Invoke(TextModels.Loading, share));
             if (text == null && config.UsePrecomputedTextEmbeddings)
             {
                 throw new MdmException("use_precomputed_text_embeddings: found true, expected false and the text_model that made "
@@ -62,8 +68,9 @@ public sealed class SamplingModel : IDisposable
             }
 
             network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
-            network.Store.Place(device, training: false, computeType: Devices.ComputeType(device, config.Fp16));
-            CheckpointLoader.Load(checkpoint, network);
+            network.Store.Place(device, training: false, computeType: Devices.ComputeType(device, config.Fp16), fill: false);
+            CheckpointLoader.Load(
+                checkpoint, network, share => progress?.Invoke($"loading {Path.GetFileName(checkpoint)}", share), warn);
             return new SamplingModel(config, network, text, ownsParts: true);
         }
         catch

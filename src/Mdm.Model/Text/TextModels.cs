@@ -16,6 +16,9 @@ public static class TextModels
         WriteIndented = true,
     };
 
+    /// <summary>What progress bars call the loading of a text model.</summary>
+    public const string Loading = "loading the text model";
+
     // Encoder widths of the T5 models that configurations name.
     private static readonly Dictionary<string, int> s_t5Widths = new()
     {

@@ -15,10 +15,15 @@ internal static class PretrainedWeights
     /// <param name="config">The run's settings.</param>
     /// <param name="network">The network, with fresh weights.</param>
     /// <param name="average">The moving average, which starts at the same weights; null if there is none.</param>
-    /// <param name="warn">Told of inner networks that start afresh because their file is not there.</param>
+    /// <param name="warn">Told of inner networks that start afresh because their file is not there, and of tensors in files that
+    /// have no place.</param>
+    /// <param name="progress">Told which file is being loaded and the share that is done, 0..1; from any thread.</param>
     /// <returns>Whether the average was loaded from a file of its own.</returns>
-    public static bool Load(ProgramConfig config, DenoisingNetwork network, Tensor? average, Action<string> warn)
+    public static bool Load(ProgramConfig config, DenoisingNetwork network, Tensor? average, Action<string> warn,
+        Action<string, double>? progress = null)
     {
+        void LoadFile(string path, string prefix, Tensor? arena) => CheckpointLoader.Load(path, network, prefix, arena,
+            share => progress?.Invoke($"loading {Path.GetFileName(path)}", share), warn);
         string prefix = "";
         foreach (UNetConfig level in network.Config.Chain().Where(c => c.InnerConfig != null))
         {
@@ -26,7 +31,7 @@ internal static class PretrainedWeights
             if (level.InitializeInnerWithPretrained is not { Length: > 0 } inner || inner == "None")
                 continue;
             if (File.Exists(inner))
-                CheckpointLoader.Load(inner, network, prefix, null);
+                LoadFile(inner, prefix, null);
             else
                 warn($"initialize_inner_with_pretrained: {inner} is not there; the inner network is trained from the start");
         }
@@ -35,9 +40,9 @@ internal static class PretrainedWeights
             return false;
         string plain = Path.Combine(Path.GetDirectoryName(file)!, Path.GetFileName(file).Replace(Averaged, NotAveraged));
         bool pair = !config.ResumeFromEma && plain != file && File.Exists(plain);
-        CheckpointLoader.Load(pair ? plain : file, network);
+        LoadFile(pair ? plain : file, "", null);
         if (pair && average != null)
-            CheckpointLoader.Load(file, network, "", average);
+            LoadFile(file, "", average);
         return pair && average != null;
     }
 }

@@ -60,7 +60,7 @@ public sealed class Trainer : IDisposable
         _learningRate = new LearningRate(config.Lr, config.WarmupSteps, config.LrSchedule, config.NumTrainingSteps);
         try
         {
-            _text = TextModels.Create(config, device);
+            _text = TextModels.Create(config, device, share => options.Loading?.Invoke(TextModels.Loading, share));
             _network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, _text));
             _network.GradientCheckpointing = config.GradientCheckpointing;
             _loss = new DiffusionLoss(new DiffusionProcess(_config.DiffusionConfig, _network.NestRatios));
@@ -153,7 +153,8 @@ public sealed class Trainer : IDisposable
         var identity = RunIdentity.Of(_config);
         if (_options.Resume && File.Exists(state))
         {
-            TrainingProgress progress = TrainingState.Load(state, _network.Store, _adam);
+            TrainingProgress progress = TrainingState.Load(
+                state, _network.Store, _adam, share => _options.Loading?.Invoke($"loading {TrainingState.FileName}", share));
             progress.Identity.RequireFit(identity, _options.Observer.Warning);
             if (_config.Seed >= 0 && (ulong)_config.Seed != progress.Seed)
                 _options.Observer.Warning($"seed is {_config.Seed}, {progress.Seed} in the run so far, which keeps its own");
@@ -162,7 +163,7 @@ public sealed class Trainer : IDisposable
 
         if (_options.Resume)
             _options.Observer.Warning($"there is no {state} to go on from; training starts at step 0");
-        bool ownAverage = PretrainedWeights.Load(_config, _network, _adam.Ema, _options.Observer.Warning);
+        bool ownAverage = PretrainedWeights.Load(_config, _network, _adam.Ema, _options.Observer.Warning, _options.Loading);
         if (!ownAverage)
             _adam.ResetEma();
         return new TrainingProgress(seed, 0, 0, 0, 0, 0, default, TimeSpan.Zero, RunningLoss.None, identity);

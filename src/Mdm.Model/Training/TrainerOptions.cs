@@ -15,6 +15,9 @@ public sealed record TrainerOptions
     /// <summary>Bytes of decoded images kept in memory.</summary>
     public long CacheBytes { get; init; } = 512L << 20;
 
+    /// <summary>Told, while the trainer is made, what is being loaded and the share that is done, 0..1; from any thread.</summary>
+    public Action<string, double>? Loading { get; init; }
+
     /// <summary>Watches the run.</summary>
     public ITrainingObserver Observer { get; init; } = new SilentObserver();
 }

@@ -60,16 +60,20 @@ public static class TrainingState
     }
 
     /// <summary>Replaces all arrays and returns where the run was.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="store">The parameters.</param>
+    /// <param name="adam">Moments and average.</param>
+    /// <param name="report">Told the share that is loaded, 0..1, from any thread.</param>
     /// <exception cref="MdmException">The file is damaged or belongs to another network.</exception>
-    public static TrainingProgress Load(string path, ParameterStore store, Adam adam)
+    public static TrainingProgress Load(string path, ParameterStore store, Adam adam, Action<double>? report = null)
     {
         using ITensorFile file = TensorFile.Open(path);
         TrainingProgress progress = Parse(path, file.Metadata);
         RequireFit(path, file, store);
-        foreach ((string prefix, Tensor? arena) in Arenas(adam))
-            foreach (Parameter parameter in store.Parameters)
-                if (arena == null || !parameter.Frozen)
-                    store.FromFileLayout(parameter, Find(path, file, prefix + parameter.Name).ToFloats(), arena);
+        store.Load([.. Arenas(adam).SelectMany(place => store.Parameters
+            .Where(parameter => place.Arena == null || !parameter.Frozen)
+            .Select(parameter =>
+                new StoredParameter(parameter, Find(path, file, place.Prefix + parameter.Name), 0, place.Arena)))], report);
         adam.WriteState(Find(path, file, AdamState).ToDoubles());
         return progress;
     }

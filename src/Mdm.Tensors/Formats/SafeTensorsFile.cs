@@ -146,7 +146,7 @@ internal sealed class SafeTensorsFile : ITensorFile
         if (bytes != offsets[1] - offsets[0])
             throw Bad(name, $"found {offsets[1] - offsets[0]} bytes, expected {bytes} for {typeName} "
                 + StoredTensor.Describe(shape));
-        var source = new MappedSource(file, dataStart + offsets[0], offsets[1] - offsets[0]);
+        var source = new FileSource(file, dataStart + offsets[0], offsets[1] - offsets[0]);
         tensors.Add(name, new StoredTensor(name, type, shape, source));
         return (offsets[0], offsets[1], name);
     }

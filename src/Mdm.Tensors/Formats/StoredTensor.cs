@@ -121,8 +121,14 @@ public sealed class StoredTensor
         : Array.ConvertAll(ToFloats(), value => (double)value);
 
     /// <summary>All bytes, piece by piece.</summary>
-    /// <exception cref="MdmException">A deferred source gave another number of bytes than the shape says.</exception>
-    internal void Visit(ChunkVisitor visitor)
+    /// <exception cref="MdmException">A deferred source gave another number of bytes than the shape says, or the file cannot be
+    /// read or is damaged; that may be known only after all pieces.</exception>
+    internal void Visit(ChunkVisitor visitor) => Visit(visitor, 1);
+
+    /// <summary>As <see cref="Visit(ChunkVisitor)"/>, in pieces of whole rows.</summary>
+    /// <param name="visitor">Gets the pieces.</param>
+    /// <param name="row">Elements that stay together; a divisor of <see cref="Count"/>.</param>
+    internal void Visit(ChunkVisitor visitor, int row)
     {
         long seen = 0;
         source.Visit(chunk =>
@@ -130,7 +136,7 @@ public sealed class StoredTensor
             seen += chunk.Length;
             if (seen <= ByteCount)
                 visitor(chunk);
-        });
+        }, checked(row * Type.Size()));
         if (seen != ByteCount)
             throw new MdmException($"tensor '{Name}' {Describe(Shape)}: found {seen} bytes, expected {ByteCount}");
     }

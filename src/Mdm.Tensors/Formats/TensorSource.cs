@@ -5,11 +5,17 @@ namespace Mdm.Tensors.Formats;
 /// <summary>Receives consecutive pieces of a tensor's bytes; the span is only valid during the call.</summary>
 internal delegate void ChunkVisitor(ReadOnlySpan<byte> chunk);
 
-/// <summary>Where the bytes of a stored tensor come from. Pieces are whole elements, in row-major order.</summary>
+/// <summary>Where the bytes of a stored tensor come from. Pieces are whole elements, in row-major order. Several threads may
+/// read at once.</summary>
 internal abstract class TensorSource
 {
-    /// <summary>Hands over all bytes, in order, in pieces small enough for a span.</summary>
-    public abstract void Visit(ChunkVisitor visitor);
+    /// <summary>Small enough to stay in a processor's cache while a piece is checked and converted.</summary>
+    protected const int PieceBytes = 1 << 18;
+
+    /// <summary>Hands over all bytes, in order.</summary>
+    /// <param name="visitor">Gets the pieces.</param>
+    /// <param name="unit">Every piece is a multiple of so many bytes; a divisor of the whole.</param>
+    public abstract void Visit(ChunkVisitor visitor, int unit);
 
     /// <summary>All bytes where they already lie in one piece of at most 2 GB.</summary>
     public virtual bool TryWhole(out ReadOnlySpan<byte> bytes)
@@ -17,32 +23,42 @@ internal abstract class TensorSource
         bytes = default;
         return false;
     }
+
+    /// <summary>The length of pieces: about <see cref="PieceBytes"/>, a multiple of the unit.</summary>
+    protected static int PieceLength(int unit) => Math.Max(1, PieceBytes / unit) * unit;
 }
 
-/// <summary>A range of a mapped file.</summary>
-internal sealed class MappedSource(MappedFile file, long offset, long length, Action? beforeFirstUse = null) : TensorSource
+/// <summary>A range of a file.</summary>
+/// <param name="file">The file.</param>
+/// <param name="offset">Where the range begins, bytes.</param>
+/// <param name="length">Its length, bytes.</param>
+/// <param name="checksum">Of the range or of a larger one around it; null: nothing says what the bytes should be.</param>
+internal sealed class FileSource(MappedFile file, long offset, long length, FileChecksum? checksum = null) : TensorSource
 {
-    private const int ChunkBytes = 1 << 26;
-    private Action? check = beforeFirstUse;
-
-    public override void Visit(ChunkVisitor visitor)
+    /// <summary>Pieces are read into a buffer: mapped pages would count as this process's memory until the file is closed, and a
+    /// file that shrinks meanwhile would end it.</summary>
+    public override void Visit(ChunkVisitor visitor, int unit)
     {
-        Check();
-        for (long done = 0; done < length; done += ChunkBytes)
-            visitor(file.Slice(offset + done, (int)Math.Min(ChunkBytes, length - done)));
+        // The checksum of exactly this range is taken on the way, that of a larger one before.
+        bool own = checksum?.Covers(offset, length) ?? false;
+        if (!own)
+            checksum?.Require();
+        uint crc = 0;
+        file.Read(offset, length, PieceLength(unit), piece =>
+        {
+            if (own)
+                crc = Crc32.Append(crc, piece);
+            visitor(piece);
+        });
+        if (own)
+            checksum!.Confirm(crc);
     }
 
     public override bool TryWhole(out ReadOnlySpan<byte> bytes)
     {
-        Check();
+        checksum?.Require();
         bytes = length <= int.MaxValue ? file.Slice(offset, (int)length) : default;
         return length <= int.MaxValue;
-    }
-
-    private void Check()
-    {
-        check?.Invoke();
-        check = null;
     }
 }
 
@@ -50,11 +66,10 @@ internal sealed class MappedSource(MappedFile file, long offset, long length, Ac
 internal sealed class DeferredSource<T>(Func<ReadOnlyMemory<T>> content) : TensorSource
     where T : unmanaged
 {
-    private const int ChunkElements = 1 << 24;
-
-    public override void Visit(ChunkVisitor visitor)
+    public override void Visit(ChunkVisitor visitor, int unit)
     {
-        for (ReadOnlySpan<T> rest = content().Span; rest.Length > 0; rest = rest[Math.Min(ChunkElements, rest.Length)..])
-            visitor(MemoryMarshal.AsBytes(rest[..Math.Min(ChunkElements, rest.Length)]));
+        int most = PieceLength(unit) / Marshal.SizeOf<T>();
+        for (ReadOnlySpan<T> rest = content().Span; rest.Length > 0; rest = rest[Math.Min(most, rest.Length)..])
+            visitor(MemoryMarshal.AsBytes(rest[..Math.Min(most, rest.Length)]));
     }
 }

@@ -47,6 +47,10 @@ public sealed class Parameter
     /// <summary>Whether activations are multiplied with it, in their own type; all other parameters are used in float32.</summary>
     internal bool IsMatrix => Shape.Rank > 1;
 
+    /// <summary>Taps and inputs of a convolution's filter, which lie one way round in memory, [taps, inputs], and the other in
+    /// checkpoints; (1, 1) where there is nothing to turn.</summary>
+    internal (int Taps, int Inputs) FilterSize => Shape.Rank == 4 ? (Shape[1] * Shape[2], Shape[3]) : (1, 1);
+
     /// <summary>Where it lies in the store's arenas, in elements.</summary>
     internal long Offset { get; set; }
 

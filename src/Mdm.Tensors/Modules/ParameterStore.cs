@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using System.Text;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats;
@@ -71,7 +72,10 @@ public sealed class ParameterStore : IDisposable
     /// <param name="training">Whether gradients are wanted.</param>
     /// <param name="seed">Of the numbers.</param>
     /// <param name="computeType">Float32 or, where the device computes in it, bfloat16.</param>
-    public void Place(IDevice device, bool training, ulong seed = 0, DType computeType = DType.Float32)
+    /// <param name="fill">False: the parameters are left with whatever is in their memory, for a caller who loads all of
+    /// them.</param>
+    public void Place(
+        IDevice device, bool training, ulong seed = 0, DType computeType = DType.Float32, bool fill = true)
     {
         if (IsPlaced)
             throw new InvalidOperationException("the parameters are on a device already");
@@ -90,13 +94,16 @@ public sealed class ParameterStore : IDisposable
         foreach (Parameter parameter in _parameters.Where(IsOnlyRounded))
             roundedLength = Lay(parameter, roundedLength);
 
-        _values = Scope.Detach(Tensor.Zeros(device, Flat(length)));
-        _copy = rounded ? Scope.Detach(Tensor.Zeros(device, Flat(roundedLength), DType.BFloat16)) : null;
+        _values = Arena(device, length, DType.Float32, fill);
+        _copy = rounded ? Arena(device, roundedLength, DType.BFloat16, fill) : null;
         _gradients = training ? Scope.Detach(Tensor.Zeros(device, Flat(TrainableLength))) : null;
         foreach (Parameter parameter in _parameters)
         {
             Attach(parameter, IsOnlyRounded(parameter));
-            Initialise(parameter, seed);
+            if (fill)
+                Initialise(parameter, seed);
+            else
+                ZeroPadding(parameter);
         }
     }
 
@@ -125,6 +132,19 @@ public sealed class ParameterStore : IDisposable
     {
         parameter.Offset = at;
         return at + (parameter.Shape.Count + Alignment - 1) / Alignment * Alignment;
+    }
+
+    private static Tensor Arena(IDevice device, long length, DType type, bool zero) => Scope.Detach(
+        zero ? Tensor.Zeros(device, Flat(length), type) : Tensor.Empty(device, Flat(length), type));
+
+    private static void ZeroPadding(Parameter parameter)
+    {
+        long count = parameter.Shape.Count, padding = Lay(parameter, parameter.Offset) - parameter.Offset - count;
+        if (padding == 0)
+            return;
+        Ptr[] ends = parameter.Copy is { } copy ? [parameter.Value.Ptr + count, copy.Ptr + count] : [parameter.Value.Ptr + count];
+        foreach (Ptr end in ends)
+            parameter.Value.Kernels.Zero(padding * end.Type.Size(), end.Address);
     }
 
     // Shapes count in int; the arena of a large model is longer, so it is laid out as [n, Alignment].
@@ -189,71 +209,32 @@ public sealed class ParameterStore : IDisposable
         Tensor value = arena != null && !parameter.Frozen
             ? arena.View(parameter.Offset, parameter.Shape, null)
             : Op.Cast(parameter.Value.WithoutGradient(), DType.Float32);
-        return Transpose(parameter, value.ToArray(), toFile: true);
+        float[] own = value.ToArray();
+        (int taps, int inputs) = parameter.FilterSize;
+        if (taps == 1)
+            return own;
+        float[] turned = new float[own.Length];
+        ParameterLoader.Turn(MemoryMarshal.AsBytes(own.AsSpan()), MemoryMarshal.AsBytes(turned.AsSpan()), taps, inputs, sizeof(float));
+        return turned;
     }
 
     /// <summary>Sets one parameter from numbers in the checkpoint's layout.</summary>
-    public void FromFileLayout(Parameter parameter, ReadOnlySpan<float> values, Tensor? arena = null)
+    public void FromFileLayout(Parameter parameter, float[] values, Tensor? arena = null)
     {
         if (values.Length != parameter.Shape.Count)
             throw new ArgumentException($"{parameter.Name}: {values.Length} numbers, expected {parameter.FileShape}");
-        using Scope scope = Scope.Enter();
-        float[] own = Transpose(parameter, values, toFile: false);
-        if (arena != null && !parameter.Frozen)
-            arena.View(parameter.Offset, parameter.Shape, null).CopyFrom(own);
-        else
-            Set(parameter, Tensor.From(Device, own, parameter.Shape));
+        StoredTensor stored = StoredTensor.FromFloats(parameter.Name, [values.Length], values);
+        Load([new StoredParameter(parameter, stored, 0, parameter.Frozen ? null : arena)]);
     }
 
-    /// <summary>Copies a stored tensor into a parameter whose memory and file layouts agree, piece by piece, converted on the
-    /// device: no copy of the whole is made.</summary>
-    /// <param name="parameter">Not a convolution's weight.</param>
-    /// <param name="stored">Floating-point numbers.</param>
-    /// <param name="offset">Element of the parameter at which it begins.</param>
-    public void Load(Parameter parameter, StoredTensor stored, long offset = 0)
-    {
-        if (parameter.Shape.Rank == 4 || offset < 0 || offset + stored.Count > parameter.Shape.Count)
-            throw new ArgumentException($"{parameter.Name} {parameter.Shape}: {stored.Count} numbers at {offset} do not fit");
-        if (stored.Type is not (DType.Float32 or DType.BFloat16 or DType.Float16 or DType.Float64))
-            throw new MdmException($"tensor '{stored.Name}' is {stored.Type}, expected a floating-point type");
-        Ptr[] targets = parameter.Copy is { } copy ? [parameter.Value.Ptr, copy.Ptr] : [parameter.Value.Ptr];
-        stored.Visit(chunk =>
-        {
-            int count = chunk.Length / stored.Type.Size();
-            foreach (Ptr target in targets)
-            {
-                if (target.Type == stored.Type)
-                {
-                    Device.Upload(chunk, (target + offset).Address);
-                    continue;
-                }
-
-                using Tensor piece = Scope.Detach(Tensor.FromBytes(Device, chunk, new Shape(count), stored.Type));
-                Device.Kernels.Cast(count, piece.Ptr, target + offset);
-            }
-
-            offset += count;
-        });
-    }
-
-    // [O,kH,kW,I] in memory, [O,I,kH,kW] in files: per output channel a transposition of [kH·kW, I].
-    private static float[] Transpose(Parameter parameter, ReadOnlySpan<float> from, bool toFile)
-    {
-        float[] to = new float[from.Length];
-        if (parameter.Shape.Rank != 4)
-        {
-            from.CopyTo(to);
-            return to;
-        }
-
-        int outputs = parameter.Shape[0], taps = parameter.Shape[1] * parameter.Shape[2], inputs = parameter.Shape[3];
-        (int rows, int cols) = toFile ? (taps, inputs) : (inputs, taps);
-        for (int o = 0; o < outputs; o++)
-            for (int r = 0; r < rows; r++)
-                for (int c = 0; c < cols; c++)
-                    to[(o * cols + c) * rows + r] = from[(o * rows + r) * cols + c];
-        return to;
-    }
+    /// <summary>Fills parameters from files, with many threads and next to no memory beside the parameters'.</summary>
+    /// <param name="parts">What goes where, in the order of the file.</param>
+    /// <param name="progress">Told the share of the bytes that are loaded, 0..1, from any thread but never from two at
+    /// once.</param>
+    /// <exception cref="MdmException">A tensor is not of a floating-point type (then nothing has changed), the file is damaged or
+    /// cannot be read.</exception>
+    public void Load(IReadOnlyCollection<StoredParameter> parts, Action<double>? progress = null) =>
+        ParameterLoader.Load(Device, parts, progress);
 
     public void Dispose()
     {

@@ -82,6 +82,13 @@ public class PthDamageTests
             "found type ComplexFloatStorage");
         yield return Case("no storage", View("FloatStorage", "K\u0004", "K\0", "N", "K\u0001\u0085"), "not made of");
         yield return Case("bare pickle", Pickle("\u0080\u0004\u0095\0\0\0\0\0\0\0\0}."), "bare Python pickle");
+        yield return Case("web page", "\n<!DOCTYPE html>\n<html>404"u8.ToArray(), "is a web page, expected a checkpoint");
+        yield return Case("web page with a mark", [0xEF, 0xBB, 0xBF, .. "<html><head>"u8], "is a web page");
+        yield return Case("note of git-lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"u8.ToArray(),
+            "is a note of Git LFS in place of the file; 'git lfs pull'");
+        yield return Case("message", "{\"error\":\"Repository not found\"}"u8.ToArray(), "is a text that begins with '{\"error\":\"Rep");
+        yield return Case("half a download", Zip(("x/data.pkl", pickle), ("x/data/0", new byte[500]))[..400],
+            "cut short after 400 bytes (half a download?)");
         yield return Case("old format", Pickle("\u0080\u0002\u008a\u000al\u00fc\u009cF\u00f9 j\u00a8P\u0019."),
             "before version 1.6");
     }

@@ -119,6 +119,18 @@ public class PthWriteTests
         Is.EqualTo(0xCBF43926u));
 
     [Test]
+    public void ChecksumIsTheSameInAllItsForms()
+    {
+        byte[] bytes = new byte[1000];
+        new Random(3).NextBytes(bytes);
+        for (int length = 0; length < 300; length++)
+            for (int start = 0; start < 3; start++)
+                Assert.That(Crc32.Append((uint)length * 0x9E3779B9u, bytes.AsSpan(start, length)),
+                    Is.EqualTo(Crc32.AppendByTables((uint)length * 0x9E3779B9u, bytes.AsSpan(start, length))), $"{length}");
+        Assert.That(Crc32.Append(7, bytes), Is.EqualTo(Crc32.AppendByTables(7, bytes)));
+    }
+
+    [Test]
     public void EntriesBeyondFourGigabytesAreFound()
     {
         WriteBeyondFourGigabytes("far.pth");

@@ -19,7 +19,7 @@ public sealed class T5Encoder : IDisposable
     private readonly Dictionary<int, Tensor> _biases = [];
     private long _biasBytes;
 
-    /// <summary>Builds an encoder with weights of zero; <see cref="T5Weights"/> fills them.</summary>
+    /// <summary>Builds an encoder with room for its weights; <see cref="T5Weights"/> fills them.</summary>
     /// <param name="config">Sizes.</param>
     /// <param name="device">Where it computes.</param>
     /// <param name="computeType">What it computes in: float32 or, where the device can, bfloat16. The matrices are kept in it,
@@ -35,7 +35,7 @@ public sealed class T5Encoder : IDisposable
             _blocks[i] = new T5Block(encoder / "block" / i, config);
         _norm = new T5Norm(encoder / "final_layer_norm", config);
         _positions = new float[config.Buckets * config.Heads];
-        Store.Place(device, training: false, computeType: computeType);
+        Store.Place(device, training: false, computeType: computeType, fill: false);
     }
 
     public T5Config Config { get; }

@@ -66,7 +66,7 @@ public sealed class T5Weights : IDisposable
     public void CopyTo(T5Encoder encoder, Action<double>? progress = null)
     {
         T5Config config = encoder.Config;
-        var parts = new List<(Parameter Parameter, long Offset, StoredTensor Stored)>();
+        var parts = new List<StoredParameter>();
         var missing = new List<string>();
         foreach (Parameter parameter in encoder.Store.Parameters)
         {
@@ -75,20 +75,14 @@ public sealed class T5Weights : IDisposable
             {
                 int rows = parameter.Shape.Rank == 2 ? parameter.Shape[0] / NamesOf(parameter.Name).Length : parameter.Shape[0];
                 if (Find(names, missing, parameter.Shape.With(0, rows)) is { } stored)
-                    parts.Add((parameter, offset, stored));
+                    parts.Add(new StoredParameter(parameter, stored, offset));
                 offset += parameter.Shape.With(0, rows).Count;
             }
         }
 
         StoredTensor? positions = Find([Positions], missing, new Shape(config.Buckets, config.Heads));
         RequireAll(missing, parts.Count);
-        long all = parts.Sum(part => part.Stored.ByteCount), done = 0;
-        foreach ((Parameter parameter, long offset, StoredTensor stored) in parts)
-        {
-            encoder.Store.Load(parameter, stored, offset);
-            progress?.Invoke((double)(done += stored.ByteCount) / all);
-        }
-
+        encoder.Store.Load(parts, progress);
         positions!.CopyTo(encoder.Positions);
     }
 
@@ -166,7 +160,6 @@ public sealed class T5Weights : IDisposable
     {
         if (_files.TryGetValue(path, out ITensorFile? open))
             return open;
-        RequireRealFile(path);
         try
         {
             return _files[path] = TensorFile.Open(path);
@@ -174,23 +167,6 @@ public sealed class T5Weights : IDisposable
         catch (MdmException e)
         {
             throw new MdmException($"{e.Message} (is it downloaded completely?)", e);
-        }
-    }
-
-    /// <summary>A clone of a repository without git-lfs has notes in place of large files.</summary>
-    private static void RequireRealFile(string path)
-    {
-        ReadOnlySpan<byte> note = "version https://git-lfs"u8;
-        try
-        {
-            Span<byte> start = stackalloc byte[note.Length];
-            using FileStream file = File.OpenRead(path);
-            if (file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) == start.Length && start.SequenceEqual(note))
-                throw new MdmException($"{path} is a note of Git LFS in place of the file; 'git lfs pull' fetches the file");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new MdmException($"cannot read {path}: {e.Message}", e);
         }
     }
 }

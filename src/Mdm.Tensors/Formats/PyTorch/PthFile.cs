@@ -17,7 +17,7 @@ public sealed class PthFile : ITensorFile
     private readonly bool hasChecksums;
     private readonly OrderedDictionary<string, StoredTensor> tensors = [];
     private readonly OrderedDictionary<string, string> metadata = [];
-    private readonly Dictionary<string, Action> checks = [];
+    private readonly Dictionary<string, FileChecksum> checksums = [];
 
     internal PthFile(MappedFile file)
     {
@@ -25,10 +25,10 @@ public sealed class PthFile : ITensorFile
         zip = new ZipIndex(file);
         prefix = Prefix();
         // PyTorch can be told to leave checksums out, of all entries alike; then there is nothing to compare with.
-        hasChecksums = zip.Entries.TryGetValue(prefix + "version", out ZipEntry? version) && zip.ChecksumMatches(version);
+        hasChecksums = zip.Entries.TryGetValue(prefix + "version", out ZipEntry? version) && zip.ChecksumOf(version).Matches();
         if (zip.Entries.TryGetValue(prefix + "byteorder", out ZipEntry? order) && !zip.Read(order).SequenceEqual("little"u8))
             throw Bad("the numbers are big-endian, expected little-endian");
-        Check(zip.Entries[prefix + "data.pkl"]);
+        ChecksumOf(zip.Entries[prefix + "data.pkl"])?.Require();
         Top = ReadTop();
         var state = Top.GetValueOrDefault("state_dict") as PickleDictionary;
         foreach ((object key, object? value) in state ?? Top)
@@ -108,10 +108,10 @@ public sealed class PthFile : ITensorFile
         if (last >= elements || count > Math.Max(elements, MostRepeated))
             throw Bad(name, $"found a view {view}, the storage has {elements} elements");
         long start = entry.Offset + tensor.Offset * type.Size();
-        Action check = CheckOf(entry);
+        FileChecksum? checksum = ChecksumOf(entry);
         return new StoredTensor(name, type, sizes, ordered
-            ? new MappedSource(file, start, (long)count * type.Size(), check)
-            : new StridedSource(file, start, type.Size(), sizes, strides, check));
+            ? new FileSource(file, start, (long)count * type.Size(), checksum)
+            : new StridedSource(file, start, type.Size(), sizes, strides, checksum));
     }
 
     /// <summary>The value of a tensor without dimensions and of a known type, null for any other.</summary>
@@ -123,26 +123,14 @@ public sealed class PthFile : ITensorFile
         return number.Type is DType.Int64 or DType.Int32 or DType.UInt8 ? number.ToIntegers()[0] : number.ToDoubles()[0];
     }
 
-    /// <summary>Compares an entry with its checksum when first called.</summary>
-    private Action CheckOf(ZipEntry entry)
+    /// <summary>One for all tensors that lie in an entry; null where the archive has no checksums.</summary>
+    private FileChecksum? ChecksumOf(ZipEntry entry)
     {
-        if (!checks.TryGetValue(entry.Name, out Action? check))
-        {
-            var once = new Lazy<bool>(() =>
-            {
-                Check(entry);
-                return true;
-            });
-            checks.Add(entry.Name, check = () => _ = once.Value);
-        }
-
-        return check;
-    }
-
-    private void Check(ZipEntry entry)
-    {
-        if (hasChecksums && !zip.ChecksumMatches(entry))
-            throw Bad($"the checksum of '{entry.Name}' does not match: the file is damaged");
+        if (!hasChecksums)
+            return null;
+        if (!checksums.TryGetValue(entry.Name, out FileChecksum? checksum))
+            checksums.Add(entry.Name, checksum = zip.ChecksumOf(entry));
+        return checksum;
     }
 
     private static string? Invariant(object? value) => value switch

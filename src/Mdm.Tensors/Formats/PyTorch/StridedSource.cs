@@ -6,16 +6,14 @@ namespace Mdm.Tensors.Formats.PyTorch;
 /// <param name="elementBytes">Size of an element.</param>
 /// <param name="sizes">Extents, none of them 0, at least one dimension.</param>
 /// <param name="strides">Elements; not negative.</param>
-/// <param name="check">Called before the first reading.</param>
+/// <param name="checksum">Of the storage; null: none is stated.</param>
 internal sealed class StridedSource(
-    MappedFile file, long start, int elementBytes, long[] sizes, long[] strides, Action check) : TensorSource
+    MappedFile file, long start, int elementBytes, long[] sizes, long[] strides, FileChecksum? checksum) : TensorSource
 {
-    private const int PieceBytes = 1 << 18;
-
-    public override void Visit(ChunkVisitor visitor)
+    public override void Visit(ChunkVisitor visitor, int unit)
     {
-        check();
-        byte[] piece = new byte[PieceBytes];
+        checksum?.Require();
+        byte[] piece = new byte[PieceLength(unit)];
         int filled = 0;
         long[] index = new long[sizes.Length];
         long place = start;

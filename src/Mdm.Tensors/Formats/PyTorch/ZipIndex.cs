@@ -45,15 +45,8 @@ internal sealed class ZipIndex
         ? file.Slice(entry.Offset, (int)entry.Length)
         : throw Bad($"entry '{entry.Name}' has {entry.Length} bytes, expected at most {int.MaxValue}");
 
-    /// <summary>Whether the bytes of an entry have the checksum that the archive states.</summary>
-    public bool ChecksumMatches(ZipEntry entry)
-    {
-        const int Piece = 1 << 26;
-        uint crc = 0;
-        for (long done = 0; done < entry.Length; done += Piece)
-            crc = Crc32.Append(crc, file.Slice(entry.Offset + done, (int)Math.Min(Piece, entry.Length - done)));
-        return crc == entry.Crc;
-    }
+    /// <summary>What the archive states about the bytes of an entry.</summary>
+    public FileChecksum ChecksumOf(ZipEntry entry) => new(file, entry.Offset, entry.Length, entry.Crc, entry.Name);
 
     /// <summary>The record at the end of the file, or the ZIP64 record that it stands for.</summary>
     private (long Count, long Start, long Length) FindDirectory()
@@ -64,7 +57,7 @@ internal sealed class ZipIndex
         while (at >= 0 && (U32(tail, at) != EndSignature || at + EndLength + U16(tail, at + 20) != tail.Length))
             at--;
         if (at < 0)
-            throw Bad("the directory at the end is missing: the file is cut short or damaged");
+            throw Bad($"the directory at the end is missing: the file is cut short after {file.Length} bytes (half a download?) or damaged");
         long endAt = from + at;
         if (endAt < LocatorLength || U32(file.Slice(endAt - LocatorLength, 4), 0) != LocatorSignature)
             return (U16(tail, at + 10), U32(tail, at + 16), U32(tail, at + 12));
@@ -94,7 +87,9 @@ internal sealed class ZipIndex
             throw Bad($"entry {shown} has {packed} stored bytes, expected {length}");
         if (offset < 0 || offset > file.Length - LocalLength)
             throw Bad($"found entry {shown} at {offset}, the file has {file.Length} bytes");
-        ReadOnlySpan<byte> local = file.Slice(offset, LocalLength);
+        // Not mapped: the system maps many pages around each one touched, a seventh of a large checkpoint in all.
+        Span<byte> local = stackalloc byte[LocalLength];
+        file.Read(offset, local);
         if (U32(local, 0) != LocalSignature)
             throw Bad($"the header of entry {shown} is damaged");
         long start = offset + LocalLength + U16(local, 26) + U16(local, 28);
