@@ -1,0 +1,81 @@
+namespace Mdm.Kernels.Libraries;
+
+/// <summary>cuDNN 9 on the GPU whose context is current, for convolutions. Not safe for several threads: the stream's lock is held
+/// around its calls.</summary>
+internal sealed unsafe class Cudnn : IDisposable
+{
+    private readonly CudnnApi api;
+    private readonly Dictionary<(CudnnConvolution, int), CudnnPlan?> plans = [];
+    private nint handle;
+    private nint stream;
+
+    private Cudnn(CudnnApi api, nint handle, string version) => (this.api, this.handle, Version) = (api, handle, version);
+
+    /// <summary>E.g. <c>9.6.0</c>.</summary>
+    public string Version { get; }
+
+    /// <summary>Starts the library.</summary>
+    /// <param name="found">What was found.</param>
+    /// <param name="problem">Why it does not start, in a sentence; null if it does, or is not there.</param>
+    /// <returns>Null if it cannot be used.</returns>
+    public static Cudnn? Open(OptionalLibrary found, out string? problem)
+    {
+        problem = null;
+        if (found.Library is not { } library)
+            return null;
+        string version = found.Version?.ToString() ?? "of unknown version";
+        try
+        {
+            var api = new CudnnApi(library);
+            nint handle;
+            api.Check(api.Create(&handle), "cudnnCreate");
+            return new Cudnn(api, handle, version);
+        }
+        catch (CudnnException e)
+        {
+            problem = $"cuDNN {version} ({library.Name}) does not start: {e.Message}";
+        }
+        catch (MdmException e) // it lacks a function
+        {
+            problem = $"cuDNN {version} cannot be used: {e.Message}";
+        }
+
+        return null;
+    }
+
+    /// <summary>How the library carries out a convolution; null if it has no engine that computes as this program does. Looked for
+    /// once; plans live as long as the library.</summary>
+    /// <param name="convolution">Which.</param>
+    /// <param name="number">0: what the library proposes first; else one of its further proposals.</param>
+    public CudnnPlan? Plan(in CudnnConvolution convolution, int number = 0)
+    {
+        if (!plans.TryGetValue((convolution, number), out CudnnPlan? plan))
+            plans.Add((convolution, number), plan = CudnnPlan.Find(api, handle, convolution, number));
+        return plan;
+    }
+
+    /// <summary>Queues a convolution.</summary>
+    /// <param name="plan">Of <see cref="Plan"/>.</param>
+    /// <param name="operands">Addresses, aligned as the plan's convolution says.</param>
+    /// <param name="workspace">Of <see cref="CudnnPlan.WorkspaceBytes"/> bytes.</param>
+    /// <param name="on">CUstream.</param>
+    /// <exception cref="CudnnException">The library failed.</exception>
+    public void Execute(CudnnPlan plan, in CudnnOperands operands, nint workspace, nint on)
+    {
+        if (stream != on)
+            api.Check(api.SetStream(handle, on), "cudnnSetStream");
+        stream = on;
+        plan.Execute(api, handle, operands, workspace);
+    }
+
+    public void Dispose()
+    {
+        if (handle == 0)
+            return;
+        foreach (CudnnPlan? plan in plans.Values)
+            plan?.Dispose();
+        plans.Clear();
+        _ = api.Destroy(handle);
+        handle = 0;
+    }
+}
