@@ -1,5 +1,6 @@
 // The end of a product that was split over K: c[row(m), n] = epilogue(sum over the parts of partial[part, m, n]), in the order
-// of the parts, with the epilogue of include/output.cuh.
+// of the parts, with the epilogue of include/output.cuh. Without parts: the epilogue of a product that c has already, where
+// accumulate is set.
 //
 // partial is float [parts, M, columns], columns a multiple of 8. A thread has the elements of 16 bytes of a row of activations.
 // Grid: x = chunks of all rows / 256. Block: 256.
@@ -18,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256) splitk_sum(Output output, RowM
     int column = (int)(index - row * row_chunks) * width, count = n - column;
     const float* partial = output.partial + row * output.columns + column;
     float v[width];
-    read_values(partial, width, true, v);
+    read_values(partial, parts > 0 ? width : 0, parts > 0, v);
     for (int part = 1; part < parts; part++)
         add_values<float>(partial, (i64)part * m * output.columns, true, width, true, v);
     finish<MDM_T>(output, map((int)row) * output.ldc + column, column, count < width ? count : width, v);

@@ -73,50 +73,8 @@ public sealed class ConvolutionTests
         device.AllowTf32 = tile.Math == ProductMath.Tf32;
         ProductPlan.Forced = new ProductPlan(tile, parts);
         DType type = tile.Math == ProductMath.Bf16 ? DType.BFloat16 : DType.Float32;
-        int inputs = s.Batch * s.Height * s.Width * s.InChannels, outputs = s.Batch * s.OutHeight * s.OutWidth * s.OutChannels;
-        int weights = s.OutChannels * 9 * s.InChannels;
-        using Operand x = Operand.Random(device, type, 1, inputs, skip), dx = Operand.Random(device, type, 2, inputs, skip);
-        using Operand w = Operand.Random(device, type, 3, weights), dw = Operand.Random(device, DType.Float32, 4, weights);
-        using Operand y = Operand.Random(device, type, 5, outputs, skip), dy = Operand.Random(device, type, 6, outputs);
-        using Operand bias = Operand.Random(device, DType.Float32, 7, s.OutChannels);
-        using Operand residual = Operand.Random(device, type, 8, outputs);
-        double[] expected = [.. residual.Values], expectedDx = [.. dx.Values], expectedDw = [.. dw.Values];
-        for (int i = 0; i < expected.Length; i++)
-            expected[i] += bias.Values[i % s.OutChannels];
-        EachProduct(s, (at, from, weight) =>
-        {
-            expected[at] += x.Values[from] * w.Values[weight];
-            expectedDx[from] += dy.Values[at] * w.Values[weight];
-            expectedDw[weight] += dy.Values[at] * x.Values[from];
-        });
-        device.Kernels.Conv3x3Forward(s, x.Ptr, w.Ptr, bias.Ptr, residual.Ptr, y.Ptr);
-        device.Kernels.Conv3x3BackwardData(s, dy.Ptr, w.Ptr, new Target(dx.Ptr, true));
-        device.Kernels.Conv3x3BackwardWeight(s, x.Ptr, dy.Ptr, new Target(dw.Ptr, true));
         double tolerance = tile.Math switch { ProductMath.Simt => 1e-6, ProductMath.Tf32 => 1e-3, _ => 5e-3 };
-        Assert.Multiple(() =>
-        {
-            Assert.That(y.RelativeError(expected), Is.LessThan(tolerance), $"y of {s}, {parts} parts");
-            Assert.That(dx.RelativeError(expectedDx), Is.LessThan(tolerance), $"dx of {s}, {parts} parts");
-            double floatTolerance = tile.Math == ProductMath.Tf32 ? tolerance : 1e-6;
-            Assert.That(dw.RelativeError(expectedDw), Is.LessThan(floatTolerance), $"dw of {s}, {parts} parts");
-        });
-    }
-
-    /// <summary>Every product of the sum: places in y, x and w.</summary>
-    private static void EachProduct(ConvShape s, Action<int, int, int> product)
-    {
-        int doubling = s.Upsample ? 2 : 1;
-        for (int i = 0; i < s.Batch * s.OutHeight * s.OutWidth * 9; i++)
-        {
-            int tap = i % 9, q = i / 9 % s.OutWidth, p = i / 9 / s.OutWidth % s.OutHeight, b = i / 9 / s.OutWidth / s.OutHeight;
-            int h = p * s.Stride + tap / 3 - 1, v = q * s.Stride + tap % 3 - 1;
-            if (h < 0 || v < 0 || h >= s.InHeight || v >= s.InWidth)
-                continue;
-            int at = ((b * s.OutHeight + p) * s.OutWidth + q) * s.OutChannels;
-            int from = ((b * s.Height + h / doubling) * s.Width + v / doubling) * s.InChannels;
-            for (int o = 0; o < s.OutChannels; o++)
-                for (int c = 0; c < s.InChannels; c++)
-                    product(at + o, from + c, (o * 9 + tap) * s.InChannels + c);
-        }
+        double floatTolerance = tile.Math == ProductMath.Tf32 ? tolerance : 1e-6;
+        ConvolutionCheck.Run(device, type, s, skip, tolerance, floatTolerance, $"{s}, {parts} parts");
     }
 }

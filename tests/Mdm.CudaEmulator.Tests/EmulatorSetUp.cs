@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Mdm.Kernels.Cuda.Native;
+using Mdm.Kernels.Libraries;
 using Mdm.Tests;
 
 // Above all namespaces of this assembly: the golden tests need the emulator too.
@@ -40,6 +41,7 @@ public sealed class EmulatorSetUp
         }
 
         Environment.SetEnvironmentVariable(CudaLibraries.EmulatorVariable, library);
+        Environment.SetEnvironmentVariable(OptionalLibrary.Variable, Path.Combine(folder, "bin", "libraries"));
     }
 
     private static bool HasCompiler()

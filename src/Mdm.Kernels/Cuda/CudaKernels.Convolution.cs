@@ -38,7 +38,7 @@ internal sealed partial class CudaKernels
             TryConvolve(Way.Reckoned, call);
     }
 
-    private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, Way.All(key.Math), way =>
+    private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, [.. Way.All(key.Math), .. OtherProposals], way =>
     {
         using Scratch c = device.Borrow(call.Count * sizeof(float));
         return TryConvolve(way, call with { Output = call.Output.Elsewhere(c.As(DType.UInt8).Address, 0) });
@@ -47,7 +47,7 @@ internal sealed partial class CudaKernels
     /// <summary>Computes a convolution in one way; false: that is none for it.</summary>
     private bool TryConvolve(Way way, in ConvCall call) => way.Maker switch
     {
-        Maker.Library => false,
+        Maker.Library => LibraryConvolve(call, way.Tile),
         Maker.Hopper => HopperConvolve(call, way),
         Maker.Portable => PortableConvolve(call, way),
         _ => HopperConvolve(call, way) || PortableConvolve(call, way),

@@ -1,17 +1,6 @@
+using Mdm.Kernels.Cuda.Products;
+
 namespace Mdm.Kernels.Libraries;
-
-/// <summary>Which of a convolution's three products.</summary>
-internal enum ConvolutionPass
-{
-    /// <summary>y from x and w.</summary>
-    Forward,
-
-    /// <summary>dx from dy and w.</summary>
-    Data,
-
-    /// <summary>dw from dy and x.</summary>
-    Weight,
-}
 
 /// <summary>What cuDNN is asked for: a 3x3 convolution with padding 1 of channels-last images, not doubled.</summary>
 /// <param name="Pass">Which product.</param>
@@ -22,7 +11,7 @@ internal enum ConvolutionPass
 /// <param name="BiasAlignment">Bytes that the address of a float32 bias is a multiple of, if one is added (forward); else 0.</param>
 /// <param name="Residual">Whether a residual of the result's type and shape is added (forward).</param>
 internal readonly record struct CudnnConvolution(
-    ConvolutionPass Pass, ConvShape Shape, DType Type, DType Result, bool Tf32, int BiasAlignment = 0, bool Residual = false)
+    ConvPass Pass, ConvShape Shape, DType Type, DType Result, bool Tf32, int BiasAlignment = 0, bool Residual = false)
 {
     /// <summary>Bytes that every address but the bias is a multiple of.</summary>
     public const int Alignment = 16;

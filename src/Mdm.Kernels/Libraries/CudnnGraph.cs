@@ -1,3 +1,5 @@
+using Mdm.Kernels.Cuda.Products;
+
 namespace Mdm.Kernels.Libraries;
 
 /// <summary>A convolution as cuDNN's operation graph: y = conv(x, w) (+ residual) (+ bias), or a gradient.</summary>
@@ -44,24 +46,24 @@ internal sealed class CudnnGraph : IDisposable
     {
         ConvShape s = what.Shape;
         (CudnnData type, CudnnData result) = (Of(what.Type), Of(what.Result));
-        ConvolutionPass pass = what.Pass;
-        CudnnDescriptor image = Tensor(Image, pass == ConvolutionPass.Data ? result : type,
+        ConvPass pass = what.Pass;
+        CudnnDescriptor image = Tensor(Image, pass == ConvPass.Data ? result : type,
             s.Batch, s.Height, s.Width, s.InChannels);
-        CudnnDescriptor weight = Tensor(Weight, pass == ConvolutionPass.Weight ? result : type,
+        CudnnDescriptor weight = Tensor(Weight, pass == ConvPass.Weight ? result : type,
             s.OutChannels, 3, 3, s.InChannels);
         int sums = (what.Residual ? 1 : 0) + (what.BiasAlignment > 0 ? 1 : 0);
         CudnnDescriptor Sum(int i) => i == sums
-            ? Tensor(Output, pass == ConvolutionPass.Forward ? result : type, s.Batch, s.OutHeight, s.OutWidth, s.OutChannels)
+            ? Tensor(Output, pass == ConvPass.Forward ? result : type, s.Batch, s.OutHeight, s.OutWidth, s.OutChannels)
             : Tensor(FirstVirtual + i, CudnnData.Float, s.Batch, s.OutHeight, s.OutWidth, s.OutChannels, isVirtual: true);
 
         CudnnDescriptor convolution = Convolution(s.Stride), output = Sum(0);
         List<CudnnDescriptor> operations = [pass switch
         {
-            ConvolutionPass.Forward => New(CudnnKind.ConvolutionForward)
+            ConvPass.Forward => New(CudnnKind.ConvolutionForward)
                 .Set(CudnnAttribute.ForwardConvolution, convolution)
                 .Set(CudnnAttribute.ForwardX, image).Set(CudnnAttribute.ForwardW, weight).Set(CudnnAttribute.ForwardY, output)
                 .Set(CudnnAttribute.ForwardAlpha, CudnnType.Float, 1f).Set(CudnnAttribute.ForwardBeta, CudnnType.Float, 0f),
-            ConvolutionPass.Data => New(CudnnKind.ConvolutionBackwardData)
+            ConvPass.Data => New(CudnnKind.ConvolutionBackwardData)
                 .Set(CudnnAttribute.BackwardDataConvolution, convolution)
                 .Set(CudnnAttribute.BackwardDataDx, image).Set(CudnnAttribute.BackwardDataW, weight)
                 .Set(CudnnAttribute.BackwardDataDy, output)

@@ -17,7 +17,7 @@ public readonly record struct Finding(string What, bool IsThere, string Text)
         findings.Add(Compiler());
         findings.Add(Cache());
         findings.Add(Optional(OptionalLibrary.CublasLt(), CublasLtProblem));
-        findings.Add(Optional(OptionalLibrary.Cudnn(), _ => null));
+        findings.Add(Optional(OptionalLibrary.Cudnn(), CudnnProblem));
         findings.Add(Optional(OptionalLibrary.Nccl(), _ => null));
         return findings;
     }
@@ -37,6 +37,14 @@ public readonly record struct Finding(string What, bool IsThere, string Text)
         if (CudaProbe.DriverProblem(out _) != null)
             return null;
         using CublasLt? library = CublasLt.Open(found, out string? problem);
+        return problem;
+    }
+
+    private static string? CudnnProblem(OptionalLibrary found)
+    {
+        if (CudaProbe.DriverProblem(out _) != null)
+            return null;
+        using Cudnn? library = Cudnn.Open(found, out string? problem);
         return problem;
     }
 

@@ -12,18 +12,38 @@ internal sealed class GpuLibraries : IDisposable
         return library;
     });
 
+    private readonly Lazy<Cudnn?> cudnn = new(() =>
+    {
+        Cudnn? library = Cudnn.Open(OptionalLibrary.Cudnn(), out string? problem);
+        if (problem != null)
+            Console.Error.WriteLine($"warning: {problem}; own convolutions are used");
+        return library;
+    });
+
     /// <summary>Null if it is not there. The device's context must be current.</summary>
     public CublasLt? CublasLt => cublasLt.Value;
 
+    /// <summary>Null if it is not there. The device's context must be current.</summary>
+    public Cudnn? Cudnn => cudnn.Value;
+
     /// <summary>What there is, in words.</summary>
-    public string Versions => CublasLt is { } library ? $"cuBLASLt {library.Version}" : "no cuBLASLt";
+    public string Versions => (CublasLt is { } products ? $"cuBLASLt {products.Version}" : "no cuBLASLt")
+        + (Cudnn is { } convolutions ? $", cuDNN {convolutions.Version}" : ", no cuDNN");
 
     /// <summary>What there is not; null if all are there.</summary>
-    public string? Missing => CublasLt == null ? "cuBLASLt" : null;
+    public string? Missing => (CublasLt, Cudnn) switch
+    {
+        (null, null) => "cuBLASLt, cuDNN",
+        (null, _) => "cuBLASLt",
+        (_, null) => "cuDNN",
+        _ => null,
+    };
 
     public void Dispose()
     {
         if (cublasLt.IsValueCreated)
             cublasLt.Value?.Dispose();
+        if (cudnn.IsValueCreated)
+            cudnn.Value?.Dispose();
     }
 }

@@ -38,7 +38,10 @@ internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Librar
         library => Number(library, "cudnnGetVersion") is var n and > 0
             ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
             : null,
-        "nothing yet: this version uses its own convolutions; pip install nvidia-cudnn-cu12");
+        "own convolutions only, and no comparison with the library's; pip install nvidia-cudnn-cu12") with
+    {
+        Use = "; computes convolutions where --kernels library or auto asks for it",
+    };
 
     /// <summary>NCCL 2.</summary>
     public static OptionalLibrary Nccl() => Find("NCCL", "nccl",
