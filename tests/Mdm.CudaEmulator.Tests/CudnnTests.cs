@@ -5,6 +5,7 @@ using Mdm.Kernels.Cuda.Products;
 using Mdm.Kernels.Cuda.Ways;
 using Mdm.Kernels.Libraries;
 using Mdm.Tensors;
+using Mdm.Tensors.Checks;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -50,6 +51,21 @@ public sealed unsafe class CudnnTests
             int before = Executions;
             ConvolutionCheck.Run(device, type, shape, 0, tolerance, tolerance, $"{shape} in {type}");
             Assert.That(Executions - before, Is.EqualTo(3), "convolutions by the library");
+        }
+    }
+
+    [TestCase(DType.BFloat16)]
+    [TestCase(DType.Float32)]
+    public void TheOperationTable(DType type)
+    {
+        OperationCase[] cases = [.. OperationTable.In(type).Where(c => c.Operation == "Conv3x3" && c.Error == null)];
+        Assert.That(cases, Has.Length.GreaterThan(20));
+        foreach (OperationCase test in cases)
+        {
+            int before = Executions;
+            Assert.That(OperationChecker.Check(test, device, type).Fault, Is.Null, test.ToString());
+            bool doubled = test.Name.Contains("doubled", StringComparison.Ordinal);
+            Assert.That(Executions - before, doubled ? Is.Zero : Is.GreaterThanOrEqualTo(3), test.ToString());
         }
     }
 

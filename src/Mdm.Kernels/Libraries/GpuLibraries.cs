@@ -33,7 +33,7 @@ internal sealed class GpuLibraries : IDisposable
     /// <summary>What there is not; null if all are there.</summary>
     public string? Missing => (CublasLt, Cudnn) switch
     {
-        (null, null) => "cuBLASLt, cuDNN",
+        (null, null) => "cuBLASLt and no cuDNN",
         (null, _) => "cuBLASLt",
         (_, null) => "cuDNN",
         _ => null,
