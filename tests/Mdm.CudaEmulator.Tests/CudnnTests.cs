@@ -9,8 +9,8 @@ using Mdm.Tensors.Checks;
 
 namespace Mdm.CudaEmulator.Tests;
 
-/// <summary>Convolutions by cuDNN, for which a stand-in that checks what it is told computes. It proposes engines first that spoil
-/// the result and must not be taken.</summary>
+/// <summary>Convolutions by cuDNN, for which a stand-in that checks what it is told computes. It proposes engines first that
+/// spoil the result and must not be taken.</summary>
 [NonParallelizable]
 [Category(EmulatorSetUp.Emulator)]
 public sealed unsafe class CudnnTests

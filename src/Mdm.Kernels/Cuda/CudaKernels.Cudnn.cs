@@ -27,7 +27,7 @@ internal sealed partial class CudaKernels
                     && LibraryNarrowGradient(call, what with { Result = type }, number));
     }
 
-    /// <summary>With bias and residual in cuDNN's call, or, where it has no engine for that, added by a pass of our own.</summary>
+    /// <summary>With bias and residual in cuDNN's call, or, where it has no engine for that, added by an own pass.</summary>
     private bool LibraryForward(in ConvCall call, CudnnConvolution what, int number)
     {
         ProductOutput output = call.Output;

@@ -1,7 +1,7 @@
 namespace Mdm.Kernels.Libraries;
 
-/// <summary>cuDNN 9 on the GPU whose context is current, for convolutions. Not safe for several threads: the stream's lock is held
-/// around its calls.</summary>
+/// <summary>cuDNN 9 on the GPU whose context is current, for convolutions. Not safe for several threads: the stream's lock is
+/// held around its calls.</summary>
 internal sealed unsafe class Cudnn : IDisposable
 {
     private readonly CudnnApi api;
@@ -43,8 +43,8 @@ internal sealed unsafe class Cudnn : IDisposable
         return null;
     }
 
-    /// <summary>How the library carries out a convolution; null if it has no engine that computes as this program does. Looked for
-    /// once; plans live as long as the library.</summary>
+    /// <summary>How the library carries out a convolution; null if it has no engine that computes as this program does. Looked
+    /// for once; plans live as long as the library.</summary>
     /// <param name="convolution">Which.</param>
     /// <param name="number">0: what the library proposes first; else one of its further proposals.</param>
     public CudnnPlan? Plan(in CudnnConvolution convolution, int number = 0)

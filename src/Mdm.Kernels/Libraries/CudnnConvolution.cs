@@ -8,7 +8,7 @@ namespace Mdm.Kernels.Libraries;
 /// <param name="Type">Of the operands; sums are float32.</param>
 /// <param name="Result">Of the result: Type, or float32.</param>
 /// <param name="Tf32">Whether float32 operands may be rounded to TF32.</param>
-/// <param name="BiasAlignment">Bytes that the address of a float32 bias is a multiple of, if one is added (forward); else 0.</param>
+/// <param name="BiasAlignment">Bytes that a float32 bias's address is a multiple of, if one is added (forward); else 0.</param>
 /// <param name="Residual">Whether a residual of the result's type and shape is added (forward).</param>
 internal readonly record struct CudnnConvolution(
     ConvPass Pass, ConvShape Shape, DType Type, DType Result, bool Tf32, int BiasAlignment = 0, bool Residual = false)

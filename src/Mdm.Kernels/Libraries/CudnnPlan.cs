@@ -32,12 +32,12 @@ internal sealed class CudnnPlan : IDisposable
     /// <summary>Device memory that an execution needs for itself.</summary>
     public long WorkspaceBytes { get; }
 
-    /// <summary>A plan whose engine computes as this program does: the same bits each time, sums in float32 of the operands as they
-    /// are (or rounded to TF32, where that is allowed), no Winograd or Fourier transform, which round differently.</summary>
+    /// <summary>A plan whose engine computes as this program does: the same bits each time, sums in float32 of the operands as
+    /// they are (or rounded to TF32, where that is allowed), no Winograd or Fourier transform, which round differently.</summary>
     /// <param name="api">The library.</param>
     /// <param name="handle">Of the library.</param>
     /// <param name="what">The convolution.</param>
-    /// <param name="number">0: the first, in cuDNN's own order, that can be had; else the one at that place, if it can be had.</param>
+    /// <param name="number">0: the first, in cuDNN's own order, that can be had; else the one at that place, if it can.</param>
     /// <returns>Null if cuDNN has none.</returns>
     public static CudnnPlan? Find(CudnnApi api, nint handle, in CudnnConvolution what, int number)
     {

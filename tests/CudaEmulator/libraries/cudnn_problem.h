@@ -26,7 +26,8 @@ struct TensorModel
 
     double read(const void* data, int64_t at) const
     {
-        return type == BFloat16 ? emulated::from_bf16(static_cast<const uint16_t*>(data)[at]) : static_cast<const float*>(data)[at];
+        return type == BFloat16 ? emulated::from_bf16(static_cast<const uint16_t*>(data)[at])
+            : static_cast<const float*>(data)[at];
     }
 
     void write(void* data, int64_t at, double value) const

@@ -176,7 +176,8 @@ int finish(Descriptor& d)
         d.problem = d.object(401).problem, d.engine = d.object(401).engine;
         return !handles.count(d.one<Context*>(400)) ? fail(BadParam, "the handle is none") : d.engine->failure;
     case VariantPack:
-        return d.all<int64_t>(1000).size() == d.all<void*>(1001).size() ? Success : fail(BadParam, "not as many names as pointers");
+        return d.all<int64_t>(1000).size() == d.all<void*>(1001).size() ? Success
+            : fail(BadParam, "not as many names as pointers");
     case Engine: case Configuration: return fail(BadParam, "objects of kind %d are not made here", d.kind);
     default: return Success; // operations, which are read with their graph
     }
@@ -237,7 +238,11 @@ int execute(Context* handle, const Descriptor& plan, const Descriptor& pack)
 
 // ---- for tests ----
 
-EXPORT void mdmCudnnSetUp(int status, int engines, int float_gradients) { creation = status, known = engines, wide = float_gradients; }
+EXPORT void mdmCudnnSetUp(int status, int engines, int float_gradients)
+{
+    creation = status, known = engines, wide = float_gradients;
+}
+
 EXPORT int mdmCudnnExecutions() { return __atomic_load_n(&executions, __ATOMIC_RELAXED); }
 EXPORT int mdmCudnnObjects()
 {
