@@ -32,7 +32,9 @@ internal sealed class SampleOptions
     [Setting("Generator of the noise: philox, or torch for the numbers of PyTorch on a CPU", Placeholder = "NAME")]
     public string Noise { get; set; } = "";
 
-    [Setting("Picture to start from; its smaller side is resized to the size, the middle square is taken", Placeholder = "FILE")]
+    [Setting("Picture to start from; its smaller side is resized to the size, the middle square is taken. Each frame of a video "
+        + "starts from it, unless it is as large as the grid of all",
+        Placeholder = "FILE")]
     public string InitImage { get; set; } = "";
 
     [Setting("Share of the steps taken from --init-image, above 0 and up to 1: the less, the more stays [0.6; 1 with --mask]",

@@ -53,7 +53,7 @@ internal static class SamplingSettings
             Threshold = Threshold(options.Threshold),
             Noise = Noise(options.Noise),
             Style = options.Style.Length == 0 ? null : PromptStyles.Find(options.Style),
-            Start = Start(options, settings.Size),
+            Start = Start(options, settings.Size, config.UnetConfig.GridSide),
             Animation = options.Animation,
             Resume = options.Resume,
         };
@@ -81,11 +81,15 @@ internal static class SamplingSettings
             : throw new MdmException($"--noise: found '{name}', expected philox or torch");
     }
 
-    private static InitPicture? Start(SampleOptions options, int size)
+    private static InitPicture? Start(SampleOptions options, int size, int gridSide)
     {
         bool masked = options.Mask.Length > 0;
         if (options.InitImage.Length > 0)
-            return InitPicture.Read(options.InitImage, options.Mask, options.Strength ?? (masked ? 1 : UsualStrength), size);
+        {
+            return InitPicture.Read(
+                options.InitImage, options.Mask, options.Strength ?? (masked ? 1 : UsualStrength), size, gridSide);
+        }
+
         if (masked)
             throw new MdmException("--mask is given without --init-image, expected the picture that it belongs to");
         if (options.Strength != null)

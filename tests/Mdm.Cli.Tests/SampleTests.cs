@@ -46,36 +46,6 @@ public sealed class SampleTests
     }
 
     [Test]
-    public void NetworksOverFramesLearnAndDrawVideos()
-    {
-        string[] frames =
-        [
-            "--unet_config.resolution_channels=32,32,32", "--unet_config.num_resnets_per_resolution=1",
-            "--unet_config.num_attention_layers=1", "--unet_config.temporal_mode=true",
-            "--unet_config.num_temporal_attention_layers=0,1,0", "--unet_config.temporal_positional_encoding=true",
-        ];
-        string model = Path.Combine(Tiny.Folder(), "model"), pictures = Path.Combine(Tiny.Folder(), "pictures");
-        Tiny.Train(model, frames).Succeeded();
-        Assert.That(Cli.Run("inspect", Path.Combine(model, "config.yaml")).Succeeded().Output,
-            Does.Contain("16x16 around 8x8, text width 16").And.Contain("frames       4 in a grid of 2x2, 8x8 each"));
-        Cli.Run("sample", "--model-file", Path.Combine(model, "vis_model_000003.pth"), "--sample-dir", pictures, "a red circle")
-            .Succeeded();
-
-        Image grid = PngReader.Decode(File.ReadAllBytes(Path.Combine(pictures, "00000.png")));
-        byte[] video = File.ReadAllBytes(Path.Combine(pictures, "00000_video.png"));
-        // The number of frames stands in the chunk acTL, the first of them is the picture of who knows no animations.
-        int control = video.AsSpan().IndexOf("acTL"u8);
-        Assert.That(BinaryPrimitives.ReadInt32BigEndian(video.AsSpan(control + 4)), Is.EqualTo(4));
-        Image first = PngReader.Decode(video);
-        int factor = first.Width / 8;
-        Assert.That((grid.Width, first.Width, first.Height), Is.EqualTo((16, 128, 128)));
-        for (int y = 0; y < 8; y++)
-            for (int x = 0; x < 8; x++)
-                Assert.That(first.Rgb[3 * (y * factor * first.Width + x * factor)], Is.EqualTo(grid.Rgb[3 * (y * grid.Width + x)]));
-        Assert.That(File.ReadAllText(Path.Combine(pictures, "index.html")), Does.Contain("00000_video.png"));
-    }
-
-    [Test]
     public void ThePageEscapesWhatPromptsSay()
     {
         Tiny.Sample("a circle <script>alert(\"x\")</script> & more").Succeeded();

@@ -58,6 +58,8 @@ internal static class SampleVerb
             };
             if (recipe != null)
                 options = Again(recipe, typed, options, device);
+            if (options.Start is { } start && config.UnetConfig.GridSide is > 1 and var side)
+                Console.WriteLine(HowFramed(start, options.Size, side));
             using SamplingModel model = Progress.Stages("loading",
                 report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
             IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)]
@@ -75,6 +77,10 @@ internal static class SampleVerb
 
         return Report(results, tasks, options!);
     }
+
+    private static string HowFramed(InitPicture start, int size, int gridSide) => start.InEveryFrame
+        ? $"each of {gridSide * gridSide} frames starts from the init image"
+        : $"the init image, {size}x{size}, is a grid of {gridSide}x{gridSide} frames; of another size, each frame would start from it";
 
     private static int Report(List<(string Name, SamplingResult Result)> results, int tasks, SamplingOptions options)
     {

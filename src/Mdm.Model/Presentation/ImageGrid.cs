@@ -89,6 +89,15 @@ public static class ImageGrid
         return cells;
     }
 
+    /// <summary>A grid of side x side times the same picture.</summary>
+    public static Image Repeat(Image cell, int side)
+    {
+        var grid = new Image(side * cell.Width, side * cell.Height);
+        for (int i = 0; i < side * side; i++)
+            Paste(grid, cell, i % side * cell.Width, i / side * cell.Height);
+        return grid;
+    }
+
     private static void Paste(Image sheet, Image picture, int left, int top)
     {
         for (int y = 0; y < picture.Height; y++)

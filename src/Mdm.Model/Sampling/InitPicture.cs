@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Model.Diffusion;
+using Mdm.Model.Presentation;
 using Mdm.Tensors;
 using Mdm.Tensors.Formats.Images;
 
@@ -15,6 +16,9 @@ public sealed class InitPicture
 
     private InitPicture(Image image, Image? mask) => (_image, _mask) = (image, mask);
 
+    /// <summary>Whether every frame of a video starts from the whole picture, rather than each from its cell of it.</summary>
+    public bool InEveryFrame { get; private init; }
+
     /// <summary>The file of the picture.</summary>
     public required RecipeFile ImageFile { get; init; }
 
@@ -25,13 +29,15 @@ public sealed class InitPicture
     public required double Strength { get; init; }
 
     /// <summary>Reads the files. A picture of another size is resized so that its smaller side fits, and the middle square is taken;
-    /// its mask goes the same way. Grey pictures and those with a palette or transparency become RGB.</summary>
+    /// its mask goes the same way. Grey pictures and those with a palette or transparency become RGB. A video is drawn as a grid of
+    /// frames: a picture as large as that is such a grid, any other is what each of the frames starts from.</summary>
     /// <param name="imagePath">PNG or JPEG.</param>
     /// <param name="maskPath">As large as the picture: white is drawn anew, black stays. Empty: all is drawn anew.</param>
     /// <param name="strength">Above 0 and up to 1.</param>
     /// <param name="size">Side of the pictures to draw.</param>
+    /// <param name="gridSide">These are grids of that many by that many frames of a video; 1: they are none.</param>
     /// <exception cref="MdmException">A file cannot be read, the sizes differ, or the strength is out of range.</exception>
-    public static InitPicture Read(string imagePath, string maskPath, double strength, int size)
+    public static InitPicture Read(string imagePath, string maskPath, double strength, int size, int gridSide = 1)
     {
         if (strength is not (> 0 and <= 1))
             throw new MdmException($"--strength is {strength}, expected above 0 and up to 1");
@@ -43,13 +49,18 @@ public sealed class InitPicture
                 + $"{image.Height} as the init image {imagePath}");
         }
 
-        return new InitPicture(
-            ImagePreparation.ResizeAndCrop(image, size), mask == null ? null : ImagePreparation.ResizeAndCrop(mask, size))
+        bool inEveryFrame = gridSide > 1 && (image.Width, image.Height) != (size, size);
+        return new InitPicture(Fit(image), mask == null ? null : Fit(mask))
         {
+            InEveryFrame = inEveryFrame,
             ImageFile = RecipeFile.Of(imagePath),
             MaskFile = mask == null ? null : RecipeFile.Of(maskPath),
             Strength = strength,
         };
+
+        Image Fit(Image picture) => inEveryFrame
+            ? ImageGrid.Repeat(ImagePreparation.ResizeAndCrop(picture, Math.Max(1, size / gridSide)), gridSide)
+            : ImagePreparation.ResizeAndCrop(picture, size);
     }
 
     /// <summary>The same picture for a whole batch.</summary>
