@@ -27,11 +27,15 @@ public static class PngTexts
             if (name.SequenceEqual("IEND"u8))
                 return texts;
             int end = data.IndexOf((byte)0);
-            if (end > 0 && Text(name, data[(end + 1)..]) is { } text)
+            if (end > 0 && Text(name, data[(end + 1)..]) is { } text && IsWhole(bytes.Slice(at + 4, length + 8)))
                 texts.TryAdd(Encoding.Latin1.GetString(data[..end]), text);
             at += length + 12;
         }
     }
+
+    // Name and data with their checksum.
+    private static bool IsWhole(ReadOnlySpan<byte> chunk) =>
+        Crc32.Append(0, chunk[..^4]) == BinaryPrimitives.ReadUInt32BigEndian(chunk[^4..]);
 
     // What follows the keyword and its zero.
     private static string? Text(ReadOnlySpan<byte> name, ReadOnlySpan<byte> data)
@@ -44,6 +48,8 @@ public static class PngTexts
             return null;
         // Compressed or not, the method, the language and its zero, the translated keyword and its zero.
         bool compressed = data[0] != 0;
+        if (compressed && data[1] != 0)
+            return null;
         ReadOnlySpan<byte> rest = data[2..];
         for (int i = 0; i < 2; i++)
         {
@@ -61,7 +67,7 @@ public static class PngTexts
         try
         {
             using var stream = new ZLibStream(new MemoryStream(data.ToArray()), CompressionMode.Decompress);
-            using var reader = new StreamReader(stream, encoding);
+            using var reader = new StreamReader(stream, encoding, detectEncodingFromByteOrderMarks: false);
             char[] characters = new char[MostCharacters];
             int count = reader.ReadBlock(characters);
             return count < characters.Length ? new string(characters, 0, count) : null;
