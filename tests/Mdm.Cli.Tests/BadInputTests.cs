@@ -111,6 +111,16 @@ public sealed class BadInputTests
         Tiny.SampleRefuses(["--prompts-file", Tiny.Write("torn.tsv", "a\tcaption\n1\n")], "torn.tsv, line 2: found 1 values");
     }
 
+    [Test]
+    public void TooLittleMemoryForOnePictureTellsWhatToLower()
+    {
+        string pictures = Path.Combine(Tiny.Folder(), "pictures");
+        Cli.Shell("export DOTNET_GCHeapHardLimit=0x8000000; exec \"$0\" \"$@\"", "sample", "--model-file", Tiny.Checkpoint,
+            "--sample-dir", pictures, "--sample-image-size=2048", "a red circle")
+            .Refused("in use of 128 MB", "lower the batch size or the image size");
+        Assert.That(pictures, Does.Not.Exist);
+    }
+
     [TestCase("x.pth")]
     [TestCase("x.safetensors")]
     public void ADamagedCheckpointIsReadOrRefused(string name)

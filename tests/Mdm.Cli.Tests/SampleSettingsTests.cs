@@ -123,6 +123,24 @@ public sealed class SampleSettingsTests
         Tiny.SampleRefuses(["a red circle", "--init-image", Tiny.Write("broken.png", "no picture")], "broken.png");
     }
 
+    // Pictures of 16x16 pixels, all of one colour, in modes other than RGB.
+    [TestCase("AQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII=", 255, 255, 255,
+        Description = "black and white, a bit each")]
+    [TestCase("EAAAAABqCHz+AAAAEklEQVR42mNIYMAPGUYVjCQFADfdYAESxoteAAAAAElFTkSuQmCC", 96, 96, 96, Description = "grey, 16 bits")]
+    [TestCase("CAQAAAC1+jfqAAAAEklEQVR42mNIaMAPGUYVjCQFAP+K4AHAFvP/AAAAAElFTkSuQmCC", 96, 96, 96, Description = "grey and alpha")]
+    [TestCase("CAMAAAAoLQ9TAAAABlBMVEUAAADIHjzB9T1vAAAAD0lEQVR42mNgRAMMI1sAAIkQAQHFzaZrAAAAAElFTkSuQmCC", 200, 30, 60,
+        Description = "palette")]
+    [TestCase("CAYAAAAf8/9hAAAAGUlEQVR42mM4IWfDQAlmGDVg1IBRA4aLAQBToiIQWaD46wAAAABJRU5ErkJggg==", 200, 30, 60, Description = "alpha")]
+    public void PicturesToStartFromHaveAnyMode(string png, int red, int green, int blue)
+    {
+        const string start = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQ";
+        string init = Tiny.Write("init.png", Convert.FromBase64String(start + png));
+        string mask = Tiny.Write("mask.png", PngWriter.Encode(new Image(16, 16)));
+        Tiny.Sample("a red circle", "--init-image", init, "--mask", mask).Succeeded();
+        byte[] colour = [(byte)red, (byte)green, (byte)blue];
+        Assert.That(Picture("00000.png").Rgb.Chunk(3), Has.All.EqualTo(colour), "a black mask keeps all");
+    }
+
     [Test]
     public void TheRecipeKnowsWhatItStartedFrom()
     {
