@@ -154,6 +154,22 @@ public sealed class SampleRecipeTests
         Tiny.Sample("a red square", "--model-file", Tiny.Checkpoint).Refused("more than once");
     }
 
+    [Test]
+    public void WhatIsWrongWithTheLastOfSeveralCheckpointsIsToldBeforeTheFirstDraws()
+    {
+        string model = Path.Combine(Tiny.Folder(), "model"), other = Path.Combine(model, "wider.pth");
+        Directory.CreateDirectory(model);
+        File.Copy(Tiny.Checkpoint, other);
+        string config = File.ReadAllText(Path.Combine(Tiny.Root, "model", "config.yaml"));
+        File.WriteAllText(Path.Combine(model, "config.yaml"),
+            config.Replace("resolution_channels: [8, 8]", "resolution_channels: [8, 16]"));
+        Tiny.SampleRefuses(["a red circle", "--model-file", other], "wider.pth does not fit the configuration", "of another shape");
+
+        // The text model, which takes long, is not looked at before: there is none.
+        File.WriteAllText(Path.Combine(model, "text_model.json"), "{\"kind\": \"words\", \"vocabulary\": \"x\", \"width\": 16}");
+        Tiny.SampleRefuses(["a red circle", "--model-file", other], "wider.pth does not fit");
+    }
+
     private static string Kept(string name)
     {
         string kept = Path.Combine(Tiny.Folder(), $"kept-{name}");

@@ -34,14 +34,13 @@ internal static class SampleVerb
         }
 
         IReadOnlyList<string> checkpoints = Checkpoints(given, recipe);
+        Job[] jobs = [.. checkpoints.Select(checkpoint => Prepare(given, recipe, checkpoint))];
         using var interruption = new Interruption("interrupted: finishing this step");
         var results = new List<(string Name, SamplingResult Result)>();
         IDevice? device = null;
         SamplingOptions? options = null;
-        int tasks = 0;
-        foreach (string checkpoint in checkpoints)
+        foreach ((string checkpoint, ProgramConfig config, IReadOnlyList<SamplingTask> tasks) in jobs)
         {
-            ProgramConfig config = Load(given, checkpoint);
             device ??= DeviceChoice.Open(config);
             DeviceChoice.FitPrecision(config, device, given.ConfigOverrides);
             string name = Name(checkpoint, checkpoints);
@@ -62,20 +61,30 @@ internal static class SampleVerb
                 Console.WriteLine(HowFramed(start, options.Size, side));
             using SamplingModel model = Progress.Stages("loading",
                 report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
-            IReadOnlyList<SamplingTask> list = recipe != null ? [new SamplingTask(recipe.Prompt)]
-                : Tasks(given, config, model.Captions);
-            tasks = list.Count;
+            foreach (string prompt in given.Words)
+                RequireMeaning(prompt, model.Captions);
             if (given.Options.LogsnrPlot)
                 WritePlot(model, options);
             var job = new SamplingJob(model, options, Terminal.Warn);
             SamplingResult result = Progress.Bar(name.Length > 0 ? $"sampling {name}" : "sampling",
-                report => job.Run(list, done => report(done / list.Count), interruption.Token));
+                report => job.Run(tasks, done => report(done / tasks.Count), interruption.Token));
             results.Add((name, result));
             if (!result.Complete)
                 break;
         }
 
-        return Report(results, tasks, options!);
+        return Report(results, jobs[^1].Tasks.Count, options!);
+    }
+
+    private sealed record Job(string Checkpoint, ProgramConfig Config, IReadOnlyList<SamplingTask> Tasks);
+
+    // What can be found wrong without loading anything large is found first, and before the first of several checkpoints draws.
+    private static Job Prepare(VerbArguments<SampleOptions> given, Recipe? recipe, string checkpoint)
+    {
+        ProgramConfig config = Load(given, checkpoint);
+        bool knowsText = SamplingModel.RequireFit(config, checkpoint);
+        return new Job(checkpoint, config,
+            recipe != null ? [new SamplingTask(recipe.Prompt)] : Tasks(given, config, knowsText));
     }
 
     private static string HowFramed(InitPicture start, int size, int gridSide) => start.InEveryFrame
@@ -214,10 +223,10 @@ internal static class SampleVerb
     }
 
     private static IReadOnlyList<SamplingTask> Tasks(
-        VerbArguments<SampleOptions> given, ProgramConfig config, CaptionTokenizer? captions)
+        VerbArguments<SampleOptions> given, ProgramConfig config, bool knowsText)
     {
-        foreach (string prompt in given.Words)
-            RequireMeaning(prompt, captions);
+        if (given.Words.Any(string.IsNullOrWhiteSpace))
+            throw new MdmException("a prompt is empty, expected what the picture should show");
         var tasks = new List<SamplingTask>(given.Words.Select(prompt => new SamplingTask(prompt)));
         if (given.Options.PromptsFile.Length > 0)
             tasks.AddRange(PromptList.Read(given.Options.PromptsFile).Select(prompt => new SamplingTask(prompt)));
@@ -225,7 +234,7 @@ internal static class SampleVerb
         bool listed = RecipeArguments.Gives(given.ConfigOverrides, "test_file_list");
         if (config.TestFileList.Length > 0 && (listed || tasks.Count == 0))
             tasks.AddRange(ValidationCaptions.Read(config, Terminal.Warn));
-        if (tasks.Count == 0 && captions == null)
+        if (tasks.Count == 0 && !knowsText)
             tasks.Add(new SamplingTask(""));
         if (tasks.Count == 0)
             throw new MdmException(
@@ -236,8 +245,6 @@ internal static class SampleVerb
     // One bad caption among thousands in a file is drawn with a warning; one that somebody has just typed is a mistake.
     private static void RequireMeaning(string prompt, CaptionTokenizer? captions)
     {
-        if (string.IsNullOrWhiteSpace(prompt))
-            throw new MdmException("a prompt is empty, expected what the picture should show");
         if (captions == null)
             Terminal.Warn("this network was trained without text and draws whatever it likes");
         else if (captions.IsUnknown(prompt))

@@ -41,6 +41,23 @@ public sealed class SamplingModel : IDisposable
 
     public Sampler Sampler { get; }
 
+    /// <summary>Checks that a checkpoint is one of a configuration's network, without reading its weights or those of the text model:
+    /// this takes no time, where loading may take minutes.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="checkpoint">The weights.</param>
+    /// <returns>Whether the network knows text.</returns>
+    /// <exception cref="MdmException">They do not fit, or the file is damaged.</exception>
+    public static bool RequireFit(ProgramConfig config, string checkpoint)
+    {
+        int? width = TextModels.FindWidth(FolderOf(checkpoint), config);
+        // What is wrong where the width is not known, loading says.
+        if (width == null)
+            return true;
+        using DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, width.Value);
+        CheckpointLoader.RequireFit(checkpoint, network);
+        return width > 0;
+    }
+
     /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
     /// the checkpoint, or else the configuration's.</summary>
     /// <param name="config">The network, its noise, the text model.</param>
@@ -55,7 +72,7 @@ public sealed class SamplingModel : IDisposable
     {
         if (!File.Exists(checkpoint))
             throw new MdmException($"{checkpoint}: there is no such file, expected a checkpoint (.pth or .safetensors)");
-        string folder = Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
+        string folder = FolderOf(checkpoint);
         ITextModel? text = TextModels.Load(folder, device, config, share => progress?.Invoke(TextModels.Loading, share));
         DenoisingNetwork? network = null;
         try
@@ -80,6 +97,8 @@ public sealed class SamplingModel : IDisposable
             throw;
         }
     }
+
+    private static string FolderOf(string checkpoint) => Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
 
     public void Dispose()
     {

@@ -58,8 +58,8 @@ public static class TextModels
             return config.TextDim;
         if (config.LanguageModelDim is { } width)
             return width;
-        if (T5Location.Find(config.TextModel, HubCache.Default) is { } folder && File.Exists(Path.Combine(folder, "config.json")))
-            return T5Config.Read(Path.Combine(folder, "config.json")).Width;
+        if (WidthOfT5(config.TextModel) is { } found)
+            return found;
         string size = config.TextModel[(config.TextModel.LastIndexOf('-') + 1)..];
         return s_t5Widths.TryGetValue(size, out int known)
             ? known
@@ -71,6 +71,36 @@ public static class TextModels
     public static int Width(ProgramConfig config, ITextModel? text) => text?.Width
         ?? (!config.UsePrecomputedTextEmbeddings ? 0 : config.LanguageModelDim
             ?? throw new MdmException("use_precomputed_text_embeddings: language_model_dim is not set, expected their width"));
+
+    /// <summary>Width of the features of the text model that <see cref="Load"/>, or else <see cref="Create"/>, would make, without
+    /// loading it; 0: no text; null where nothing tells.</summary>
+    /// <param name="folder">The checkpoint's folder.</param>
+    /// <param name="config">The configuration.</param>
+    /// <exception cref="MdmException">A description is damaged.</exception>
+    public static int? FindWidth(string folder, ProgramConfig config)
+    {
+        string path = Path.Combine(folder, WordTableTextModel.DescriptionFile);
+        if (File.Exists(path))
+        {
+            return Read<Kinds>(path)?.Kind switch
+            {
+                WordTableTextModel.Kind => Read<WordTableTextModel.Description>(path)?.Width,
+                T5TextModel.Kind => Read<T5TextModel.Description>(path) is { Model.Length: > 0 } t5
+                    ? WidthOfT5(ModelOf(t5, config))
+                    : null,
+                _ => null,
+            };
+        }
+
+        if (config.UsePrecomputedTextEmbeddings)
+            return null;
+        return config.TextModel switch
+        {
+            "" or NoModel => 0,
+            ProgramConfig.WordsTextModel => config.TextDim,
+            _ => WidthOfT5(config.TextModel),
+        };
+    }
 
     /// <summary>The text model that was saved beside a checkpoint, or null if none was.</summary>
     /// <param name="folder">The checkpoint's folder.</param>
@@ -94,16 +124,26 @@ public static class TextModels
             case WordTableTextModel.Kind when Read<WordTableTextModel.Description>(path) is { Vocabulary.Length: > 0 } words:
                 return new WordTableTextModel(device, Beside(words.Vocabulary), words.Seed, words.Width, words.Context, useScores);
             case T5TextModel.Kind when Read<T5TextModel.Description>(path) is { Model.Length: > 0 } t5:
-                bool elsewhere = T5Location.Find(t5.Model, HubCache.Default) == null
-                    && config is { TextModel: not ("" or NoModel or ProgramConfig.WordsTextModel) };
-                string model = elsewhere ? config!.TextModel : t5.Model;
-                return new T5TextModel(device, model, t5.Vocabulary == null ? "" : Beside(t5.Vocabulary),
+                return new T5TextModel(device, ModelOf(t5, config), t5.Vocabulary == null ? "" : Beside(t5.Vocabulary),
                     Devices.ComputeType(device, config?.Fp16 ?? false), progress, useScores: useScores);
             default:
                 throw new MdmException($"{path}: found a text model of kind '{kind}', expected '{WordTableTextModel.Kind}' or "
                     + $"'{T5TextModel.Kind}'");
         }
     }
+
+    // Where it was in training, or where the configuration says that it is now.
+    private static string ModelOf(T5TextModel.Description saved, ProgramConfig? config) =>
+        T5Location.Find(saved.Model, HubCache.Default) == null
+        && config is { TextModel: not ("" or NoModel or ProgramConfig.WordsTextModel) }
+            ? config.TextModel
+            : saved.Model;
+
+    // Null where the model is not on this machine.
+    private static int? WidthOfT5(string model) =>
+        T5Location.Find(model, HubCache.Default) is { } folder && Path.Combine(folder, "config.json") is var file && File.Exists(file)
+            ? T5Config.Read(file).Width
+            : null;
 
     private sealed record Kinds(string? Kind);
 

@@ -37,15 +37,31 @@ public static class CheckpointLoader
     {
         using ITensorFile file = TensorFile.Open(path);
         Dictionary<string, StoredTensor> stored = Stored(file);
-        Parameter[] wanted = network.Store.Parameters.Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal)).ToArray();
-        var fit = new CheckpointFit(path, stored, wanted.ToDictionary(p => p.Name[prefix.Length..], p => p.FileShape));
-        if (fit.Require() is { } leftAside)
+        Parameter[] wanted = Wanted(network, prefix);
+        if (Fit(path, stored, wanted, prefix).Require() is { } leftAside)
             warn?.Invoke(leftAside);
         StoredParameter[] parts = [.. wanted.Where(parameter => arena == null || !parameter.Frozen)
             .Select(parameter => new StoredParameter(parameter, stored[parameter.Name[prefix.Length..]], 0, arena))];
         network.Store.Load(parts, progress);
         return new Dictionary<string, string>(file.Metadata);
     }
+
+    /// <summary>Checks that a checkpoint is one of a network, which need not be on a device, without reading the weights.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="network">What it should fill.</param>
+    /// <exception cref="MdmException">They do not fit, and which parameters and shapes; or the file is damaged.</exception>
+    public static void RequireFit(string path, DenoisingNetwork network)
+    {
+        using ITensorFile file = TensorFile.Open(path);
+        Fit(path, Stored(file), Wanted(network, ""), "").Require();
+    }
+
+    private static Parameter[] Wanted(DenoisingNetwork network, string prefix) =>
+        [.. network.Store.Parameters.Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal))];
+
+    private static CheckpointFit Fit(
+        string path, Dictionary<string, StoredTensor> stored, Parameter[] wanted, string prefix) =>
+        new(path, stored, wanted.ToDictionary(p => p.Name[prefix.Length..], p => p.FileShape));
 
     // Trained on several GPUs, PyTorch puts one more name before all others. The frequencies of rotary positions are in the
     // original's checkpoints too, though they are constants.
