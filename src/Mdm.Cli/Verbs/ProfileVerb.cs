@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Mdm.Kernels;
+using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Profiling;
 using Mdm.Model.Configuration;
 using Mdm.Model.Profiling;
@@ -15,8 +16,8 @@ internal static class ProfileVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm profile [options]",
         "Tells where the time of a training or sampling step goes: calls, time, rates and the share of the machine's roofline "
-        + "(peaks are measured on the spot, by a large matrix product and a copy). Weights and data are made up. Without "
-        + "--config-path it is the quickstart's network.", takesConfig: true, "device", "kernels", "batch_size", "fp16");
+        + "(peaks are measured on the spot, by a large matrix product and a copy). Where cuBLASLt or cuDNN is there, the column "
+        + "'library' has its time over ours. Weights and data are made up. Without --config-path it is the quickstart's network.", takesConfig: true, "device", "kernels", "batch_size", "fp16");
 
     public static Verb Verb { get; } = Verb.Of("profile", "tells where the time of a step or a kernel goes", s_options, Run);
 
@@ -91,9 +92,11 @@ internal static class ProfileVerb
 
         var recorder = new ProfilingDevice(device, () => Module.Running?.Path ?? "");
         Profile profile = options.Shape.Length > 0
-            ? OneKernel(recorder, type, peaks, options)
-            : WholeStep(recorder, config, peaks, options);
+            ? OneKernel(recorder, device, type, peaks, options)
+            : WholeStep(recorder, device, config, peaks, options);
         Print(profile, options);
+        if (device is CudaDevice { KernelChoice: KernelChoice.Auto } cuda)
+            Console.WriteLine($"choices: {cuda.ChoicesPath}");
         if (options.Json.Length > 0)
             AtomicFile.Write(options.Json, stream => WriteJson(stream, profile, peaks, device));
         if (options.Trace.Length > 0)
@@ -104,23 +107,29 @@ internal static class ProfileVerb
     /// <param name="StepSeconds">A whole step by the clock on the wall; NaN for single kernels.</param>
     private sealed record Profile(IReadOnlyList<ProfileRow> Rows, double StepSeconds, string Title);
 
-    private static Profile OneKernel(ProfilingDevice recorder, DType type, MachinePeaks peaks, Options options)
+    private static Profile OneKernel(ProfilingDevice recorder, IDevice device, DType type, MachinePeaks peaks, Options options)
     {
         string[] shapes = options.Shape.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        foreach (int repeats in (int[])[1, Repeats]) // the first round warms up
+        IReadOnlyList<TimedCall> Measure()
         {
-            recorder.Reset();
-            recorder.Repeats = repeats;
-            foreach (string shape in shapes)
-                KernelWorkbench.Run(recorder, type, options.Kernel, shape);
+            foreach (int repeats in (int[])[1, Repeats]) // the first round warms up
+            {
+                recorder.Reset();
+                recorder.Repeats = repeats;
+                foreach (string shape in shapes)
+                    KernelWorkbench.Run(recorder, type, options.Kernel, shape);
+            }
+
+            return recorder.Times();
         }
 
-        ProfileRow[] rows = [.. KernelProfile.Rows(recorder, 1, peaks, Name(Grouping.Shape))
+        ProfileRow[] rows = [.. KernelProfile.Rows(Measure(), WithLibraries(device, Measure), 1, peaks, Name(Grouping.Shape))
             .Where(row => row.Name.StartsWith(options.Kernel + " ", StringComparison.OrdinalIgnoreCase))];
         return new Profile(rows, double.NaN, "single calls");
     }
 
-    private static Profile WholeStep(ProfilingDevice recorder, ProgramConfig config, MachinePeaks peaks, Options options)
+    private static Profile WholeStep(
+        ProfilingDevice recorder, IDevice device, ProgramConfig config, MachinePeaks peaks, Options options)
     {
         ConfigValidator.Validate(config);
         int width = TextModels.WidthOf(config), size = config.ResolvedSampleSize;
@@ -129,19 +138,28 @@ internal static class ProfileVerb
             : Sampling(new SyntheticSampling(config, width, recorder, options.Tokens, config.BatchSize, size));
         using (owner)
         {
-            for (int i = 0; i < Math.Max(1, options.WarmUp); i++)
-                step();
-            recorder.Synchronize();
-            recorder.Reset();
             bool alone = options.Kernel.Length > 0;
-            recorder.Repeats = alone ? Repeats : 1;
             int steps = alone ? 1 : options.Steps;
-            long from = recorder.Mark();
-            for (int i = 0; i < steps; i++)
-                step();
-            recorder.Synchronize();
-            double wall = recorder.Seconds(from, recorder.Mark()) / steps;
-            IReadOnlyList<ProfileRow> rows = KernelProfile.Rows(recorder, steps, peaks, Name(alone ? Grouping.Shape : options.By));
+            double wall = 0;
+            IReadOnlyList<TimedCall> Measure()
+            {
+                recorder.Repeats = 1;
+                for (int i = 0; i < Math.Max(1, options.WarmUp); i++)
+                    step();
+                recorder.Synchronize();
+                recorder.Reset();
+                recorder.Repeats = alone ? Repeats : 1;
+                long from = recorder.Mark();
+                for (int i = 0; i < steps; i++)
+                    step();
+                recorder.Synchronize();
+                wall = recorder.Seconds(from, recorder.Mark()) / steps;
+                return recorder.Times();
+            }
+
+            IReadOnlyList<TimedCall> libraries = WithLibraries(device, Measure);
+            IReadOnlyList<ProfileRow> rows = KernelProfile.Rows(
+                Measure(), libraries, steps, peaks, Name(alone ? Grouping.Shape : options.By));
             if (alone)
                 rows = [.. rows.Where(row => row.Name.Contains(options.Kernel, StringComparison.OrdinalIgnoreCase))];
             if (rows.Count == 0)
@@ -163,6 +181,23 @@ internal static class ProfileVerb
             $"sampling step of {config.UnetConfig.ModelName}, {config.BatchSize} pictures of {size}x{size}");
     }
 
+    /// <summary>The same calls where libraries come first; none where there are no libraries.</summary>
+    private static IReadOnlyList<TimedCall> WithLibraries(IDevice device, Func<IReadOnlyList<TimedCall>> measure)
+    {
+        if (device is not CudaDevice { HasLibraries: true } cuda)
+            return [];
+        KernelChoice asked = cuda.KernelChoice;
+        cuda.KernelChoice = KernelChoice.Library;
+        try
+        {
+            return measure();
+        }
+        finally
+        {
+            cuda.KernelChoice = asked;
+        }
+    }
+
     private static Func<KernelRecord, string> Name(Grouping by) => by switch
     {
         Grouping.Kernel => static call => call.Kernel,
@@ -175,13 +210,16 @@ internal static class ProfileVerb
         double all = profile.Rows.Sum(row => row.Seconds);
         var table = new Table().Border(TableBorder.Simple);
         table.AddColumn("");
-        foreach (string title in (string[])["calls", "ms", "time", "TFLOP/s", "GB/s", "roofline"])
+        bool compared = profile.Rows.Any(row => !double.IsNaN(row.LibraryRatio));
+        foreach (string title in (string[])
+            ["calls", "ms", "time", "TFLOP/s", "GB/s", "roofline", .. compared ? (string[])["library"] : []])
             table.AddColumn(new TableColumn(title) { NoWrap = true }.RightAligned());
         foreach (ProfileRow row in profile.Rows.Take(options.Top))
         {
-            table.AddRow(Markup.Escape(row.Name), Text(row.Calls, "0.#"), Text(row.Seconds * 1e3, "0.000"),
+            string library = double.IsNaN(row.LibraryRatio) ? "" : Text(row.LibraryRatio, "0.00");
+            table.AddRow([Markup.Escape(row.Name), Text(row.Calls, "0.#"), Text(row.Seconds * 1e3, "0.000"),
                 Text(row.Seconds / all, "0.0 %"), Text(row.Operations / row.Seconds / 1e12, "0.000"),
-                Text(row.Bytes / row.Seconds / 1e9, "0.0"), Text(row.Share, "0 %"));
+                Text(row.Bytes / row.Seconds / 1e9, "0.0"), Text(row.Share, "0 %"), .. compared ? (string[])[library] : []]);
         }
 
         Terminal.Print(table);
@@ -219,6 +257,8 @@ internal static class ProfileVerb
             json.WriteNumber("operations", row.Operations);
             json.WriteNumber("bytes", row.Bytes);
             json.WriteNumber("roofline", row.Share);
+            if (!double.IsNaN(row.LibraryRatio))
+                json.WriteNumber("library_ratio", row.LibraryRatio);
             json.WriteEndObject();
         }
 

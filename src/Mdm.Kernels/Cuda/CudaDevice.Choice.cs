@@ -21,6 +21,19 @@ public sealed unsafe partial class CudaDevice
     /// <summary>Calls that libraries have computed so far.</summary>
     public long LibraryCalls { get; internal set; }
 
+    /// <summary>The file of the choices that <see cref="KernelChoice.Auto"/> goes by.</summary>
+    public string ChoicesPath => kernels.Chooser.Path;
+
+    /// <summary>Whether there is a library to compare with.</summary>
+    public bool HasLibraries
+    {
+        get
+        {
+            MakeCurrent();
+            return Libraries.Any;
+        }
+    }
+
     /// <summary>The libraries that <see cref="KernelChoice.Library"/> would use and that are not there, in words; null if all
     /// are.</summary>
     public string? MissingLibraries

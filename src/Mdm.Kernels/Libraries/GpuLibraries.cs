@@ -30,6 +30,9 @@ internal sealed class GpuLibraries : IDisposable
     public string Versions => (CublasLt is { } products ? $"cuBLASLt {products.Version}" : "no cuBLASLt")
         + (Cudnn is { } convolutions ? $", cuDNN {convolutions.Version}" : ", no cuDNN");
 
+    /// <summary>Whether there is one.</summary>
+    public bool Any => CublasLt != null;
+
     /// <summary>What there is not; null if all are there.</summary>
     public string? Missing => (CublasLt, Cudnn) switch
     {

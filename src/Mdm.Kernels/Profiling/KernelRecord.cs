@@ -11,5 +11,7 @@ namespace Mdm.Kernels.Profiling;
 /// <param name="Bytes">Bytes read and written, if each operand moves once.</param>
 /// <param name="From">When it began, a mark of the device.</param>
 /// <param name="To">When it ended, likewise.</param>
+/// <param name="ByLibrary">Whether a library (cuBLASLt, cuDNN) computed it.</param>
 public readonly record struct KernelRecord(
-    string Kernel, KernelFamily Family, string Shape, string Where, long Operations, long Bytes, long From, long To);
+    string Kernel, KernelFamily Family, string Shape, string Where, long Operations, long Bytes, long From, long To,
+    bool ByLibrary);

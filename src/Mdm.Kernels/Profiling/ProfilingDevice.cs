@@ -1,5 +1,6 @@
 using System.Reflection;
 using Mdm.Kernels.Counting;
+using Mdm.Kernels.Cuda;
 
 namespace Mdm.Kernels.Profiling;
 
@@ -40,6 +41,9 @@ public sealed class ProfilingDevice : IDevice
         get => _recorder.Repeats;
         set => _recorder.Repeats = Math.Max(1, value);
     }
+
+    /// <summary>The calls so far with their times; waits for them.</summary>
+    public IReadOnlyList<TimedCall> Times() => [.. Records.Select(r => new TimedCall(r, Seconds(r.From, r.To) / Repeats))];
 
     /// <summary>Forgets the calls so far.</summary>
     public void Reset() => _recorder.Records.Clear();
@@ -86,16 +90,19 @@ public sealed class ProfilingDevice : IDevice
             _counter.Observer = call => _call = call;
         }
 
+        private long LibraryCalls => (_device as CudaDevice)?.LibraryCalls ?? 0;
+
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
         {
             _call = default;
             Call(_counter);
+            long libraries = LibraryCalls;
             long from = _device!.Mark();
             for (int i = 0; i < Repeats; i++)
                 Call(_device.Kernels);
             long to = _device.Mark();
             Records.Add(new KernelRecord(targetMethod!.Name, _call.Family, KernelShapes.Describe(args), _where!(),
-                _call.Operations, _call.Bytes, from, to));
+                _call.Operations, _call.Bytes, from, to, LibraryCalls > libraries));
             return null;
 
             void Call(object kernels) => targetMethod!.Invoke(kernels, BindingFlags.DoNotWrapExceptions, null, args, null);
