@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Mdm.Kernels.Cuda;
 using Mdm.Tests;
 
@@ -43,15 +44,42 @@ public sealed class GpuTests
         Assert.That(output, Does.Contain("GPU cuda:0").And.Contain("4 GB, compute capability 9.0").And.Contain("--device auto"));
     }
 
+    [Test]
+    public void ALibraryIsUsedWhereItStarts()
+    {
+        string libraries = $"MDM_LIBRARIES={Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator", "bin", "libraries")}";
+        Assert.That(Emulated(libraries, "doctor").Succeeded().Output, Does.Match("cuBLASLt +yes +12.4.5.*--kernels library or auto"));
+        Assert.That(Emulated("MDM_LIBRARIES=none", "doctor").Succeeded().Output, Does.Match("cuBLASLt +no +not found"));
+
+        const string reason = "does not start: cublasLtCreate failed with CUBLAS_STATUS_NOT_INITIALIZED";
+        string broken = $"MDM_EMULATOR_CUBLASLT=broken {libraries}";
+        Assert.That(Emulated(broken, "doctor").Succeeded().Output, Does.Match($"cuBLASLt +no .*{reason}"));
+        CliResult check = Emulated(broken, "gradcheck", "--device=cuda", "--kernels=library", "7 to 5").Succeeded();
+        Assert.That(check.Error, Does.Contain(reason).And.Contain("there is no cuBLASLt"));
+    }
+
+    [Test]
+    public void AProfileComparesWithTheLibrary()
+    {
+        string json = Path.Combine(Tiny.Folder(), "library.json");
+        Directory.CreateDirectory(Tiny.Folder());
+        string libraries = $"MDM_LIBRARIES={Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator", "bin", "libraries")}";
+        CliResult result = Emulated(libraries, "profile", "--device=cuda", "--kernel=MatMul", "--shape=9x8x16 NT", "--json", json).Succeeded();
+        Assert.That(result.Output, Does.Match("roofline +library").And.Match(@"MatMul 9x8x16 NT .* %  +\d+\.\d\d"));
+        using JsonDocument table = JsonDocument.Parse(File.ReadAllText(json));
+        Assert.That(table.RootElement.GetProperty("rows")[0].GetProperty("library_ratio").GetDouble(), Is.GreaterThan(0));
+    }
+
     [TestCase("MDM_EMULATOR_DEVICES=0", "cuda", "finds no GPU", "CUDA_ERROR_NO_DEVICE")]
     [TestCase("MDM_EMULATOR_DEVICES=0 CUDA_VISIBLE_DEVICES=", "cuda", "CUDA_VISIBLE_DEVICES is '', which hides every GPU")]
     [TestCase("MDM_EMULATOR_DEVICES=2", "cuda:2", "there are 2 GPUs, cuda:0 to cuda:1")]
     [TestCase("MDM_EMULATOR_DEVICES=1", "cuda:1", "there is 1 GPU, cuda:0")]
     [TestCase("MDM_EMULATOR_CAPABILITY=7.5", "cuda", "compute capability 7.5, expected 8.0 or later")]
     [TestCase("MDM_CUDA_EMULATOR=/nosuch.so", "cuda", "'/nosuch.so' is not a shared library")]
+    [TestCase("MDM_EMULATOR_DEVICES=1", "cuda --kernels=fast", "kernels 'fast' are not known, expected own, library or auto")]
     [TestCase("MDM_KERNELS=/nosuch", "cuda", "MDM_KERNELS: '/nosuch' is no folder")]
     public void AGpuThatCannotBeUsedIsRefusedWithTheReason(string machine, string device, params string[] words) =>
-        Emulated(machine, "gradcheck", $"--device={device}", "multiply").Refused(words);
+        Emulated(machine, ["gradcheck", .. $"--device={device}".Split(' '), "multiply"]).Refused(words);
 
     [Test]
     public void TooLittleMemoryIsTold()

@@ -33,6 +33,7 @@ public sealed class MatrixTests
     {
         ProductPlan.Forced = null;
         device.AllowTf32 = false;
+        device.KernelChoice = KernelChoice.Own;
         Planted.ForgetError();
     }
 
@@ -98,6 +99,55 @@ public sealed class MatrixTests
             device.Synchronize();
         },
         Throws.Nothing);
+
+    /// <summary>The same by cuBLASLt, which knows no way for bfloat16 rows at odd distances here: there the own kernels compute.</summary>
+    [Test]
+    public void EverySizeByTheLibrary(
+        [Values(ProductMath.Simt, ProductMath.Tf32, ProductMath.Bf16)] object math, [Values("nn", "nt", "tn", "tt")] string transposition)
+    {
+        UseLibrary();
+        ProductTile tile = ProductTile.All.First(t => t.Math == (ProductMath)math);
+        foreach ((int m, int n, int k) in s_sizes)
+        {
+            long before = device.LibraryCalls;
+            Check(tile, 1, m, n, k, transposition, Extras.None);
+            bool served = tile.Math != ProductMath.Bf16 || n % 2 == 0;
+            if (!EmulatorSetUp.OnGpu)
+                Assert.That(device.LibraryCalls - before, Is.EqualTo(served ? 1 : 0), $"calls for {m}x{n}x{k}");
+        }
+    }
+
+    [Test]
+    public void EpiloguesByTheLibrary([Values(ProductMath.Simt, ProductMath.Bf16)] object math)
+    {
+        UseLibrary();
+        ProductTile tile = ProductTile.All.First(t => t.Math == (ProductMath)math);
+        long before = device.LibraryCalls;
+        for (int extras = 0; extras < 16; extras++)
+        {
+            Check(tile, 1, 70, 72, 40, "nt", (Extras)extras);
+            Check(tile, 1, 6, 66, 10, "nn", (Extras)extras, extra: 2);
+            Check(tile, 1, 34, 64, 300, "tn", (Extras)extras, extra: 8); // long enough for workspace
+        }
+
+        Assert.That(device.LibraryCalls - before, Is.EqualTo(3 * 16));
+        foreach (int ldC in (int[])[72, 74])
+            CheckGelu(tile, 1, 70, 72, 200, ldC);
+        Assert.That(device.LibraryCalls - before, Is.EqualTo(3 * 16 + 2 * 3), "with GELU");
+        Check(tile, 1, 9, 12, 0, "nt", Extras.Bias | Extras.Residual);
+        Assert.That(device.LibraryCalls - before, Is.EqualTo(3 * 16 + 2 * 3), "with no terms");
+        if (EmulatorSetUp.OnGpu)
+            return;
+        foreach (Extras extras in (Extras[])[Extras.None, Extras.Bias | Extras.Residual | Extras.Accumulate])
+            Check(tile, 1, 10, 12, 77, "nt", extras, extra: 1);
+        Assert.That(device.LibraryCalls - before, Is.EqualTo(3 * 16 + 2 * 3), "where the library refuses");
+    }
+
+    private void UseLibrary()
+    {
+        Assume.That(device.HasLibraries, "cuBLASLt is not installed");
+        device.KernelChoice = KernelChoice.Library;
+    }
 
     private void Check(ProductTile? tile, int parts, int m, int n, int k, string transposition, Extras extras, int extra = 0,
         DType type = default, int skipA = 0, int skipC = 0)

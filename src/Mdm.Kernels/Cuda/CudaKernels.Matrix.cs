@@ -55,14 +55,11 @@ internal sealed partial class CudaKernels
         if (key.Shape.K == 0 || libraryProducts.Plan(key, output.Columns) is not { } plan)
             return false;
         if (LibraryProducts.IsDirect(key))
-        {
-            libraryProducts.Direct(plan, a, b, output);
-            return true;
-        }
-
+            return libraryProducts.Direct(key, plan, a, b, output);
         (int m, int n) = (key.Shape.M, key.Shape.N);
         using Scratch sums = Partial(1, m, ref output);
-        libraryProducts.Sums(plan, a, b, output);
+        if (!libraryProducts.Sums(key, plan, a, b, output))
+            return false;
         SumParts(a.Type, output, default, m, n, 1);
         return true;
     }

@@ -20,12 +20,14 @@ internal sealed partial class CudaKernels : IKernels
     private readonly WayTable<ProductKey> productWays;
     private readonly WayTable<ConvKey> convWays;
 
-    public CudaKernels(CudaDevice device)
+    /// <param name="device">Where they run.</param>
+    /// <param name="choices">The choices made before, if not those that the device keeps.</param>
+    public CudaKernels(CudaDevice device, Func<WayFile>? choices = null)
     {
         this.device = device;
         hopper = new Hopper(device);
         libraryProducts = new LibraryProducts(device);
-        Chooser = new WayChooser(device, device.OpenChoices);
+        Chooser = new WayChooser(device, choices ?? device.OpenChoices);
         productWays = new WayTable<ProductKey>(device, Chooser, "product");
         convWays = new WayTable<ConvKey>(device, Chooser, "convolution");
     }

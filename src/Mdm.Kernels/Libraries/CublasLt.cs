@@ -73,8 +73,9 @@ internal sealed unsafe class CublasLt : IDisposable
     /// <param name="bias">0 without one.</param>
     /// <param name="workspace">Of <see cref="LtPlan.Workspace"/> bytes.</param>
     /// <param name="stream">CUstream.</param>
+    /// <returns>False if the library cannot after all; then nothing was queued.</returns>
     /// <exception cref="CudaException">The library failed.</exception>
-    public void Multiply(LtPlan plan, nint a, nint b, float beta, nint c, nint d, nint bias, nint workspace, nint stream)
+    public bool Multiply(LtPlan plan, nint a, nint b, float beta, nint c, nint d, nint bias, nint workspace, nint stream)
     {
         if (bias != 0)
             Check(Set(plan.Operation, LtOperation.BiasPointer, bias), "cublasLtMatmulDescSetAttribute");
@@ -82,7 +83,10 @@ internal sealed unsafe class CublasLt : IDisposable
         LtAlgorithm algorithm = plan.Algorithm;
         int code = native.Matmul(handle, plan.Operation, &alpha, b, plan.LayoutB, a, plan.LayoutA, &beta, c, plan.LayoutC,
             d, plan.LayoutC, &algorithm, workspace, (nuint)plan.Workspace, stream);
+        if (LtStatus.IsRefusal(code))
+            return false;
         Check(code, $"cublasLtMatmul of {plan.Product}");
+        return true;
     }
 
     public void Dispose()

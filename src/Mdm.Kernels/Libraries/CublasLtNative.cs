@@ -75,18 +75,22 @@ internal struct LtHeuristic
 internal static class LtStatus
 {
     public const int Success = 0;
+    private const int AllocFailed = 3, ArchMismatch = 8, NotSupported = 15;
+
+    /// <summary>Whether nothing was done, because the library cannot do it here.</summary>
+    public static bool IsRefusal(int code) => code is AllocFailed or ArchMismatch or NotSupported;
 
     /// <summary>A code in words.</summary>
     public static string Words(int code) => code switch
     {
         1 => "CUBLAS_STATUS_NOT_INITIALIZED (no GPU, or a driver that is too old for this library)",
-        3 => "CUBLAS_STATUS_ALLOC_FAILED (too little memory)",
+        AllocFailed => "CUBLAS_STATUS_ALLOC_FAILED (too little memory)",
         7 => "CUBLAS_STATUS_INVALID_VALUE",
-        8 => "CUBLAS_STATUS_ARCH_MISMATCH (the library does not know this GPU)",
+        ArchMismatch => "CUBLAS_STATUS_ARCH_MISMATCH (the library does not know this GPU)",
         11 => "CUBLAS_STATUS_MAPPING_ERROR",
         13 => "CUBLAS_STATUS_EXECUTION_FAILED",
         14 => "CUBLAS_STATUS_INTERNAL_ERROR",
-        15 => "CUBLAS_STATUS_NOT_SUPPORTED",
+        NotSupported => "CUBLAS_STATUS_NOT_SUPPORTED",
         16 => "CUBLAS_STATUS_LICENSE_ERROR",
         _ => $"status {code}",
     };

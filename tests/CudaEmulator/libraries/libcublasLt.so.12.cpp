@@ -2,7 +2,7 @@
 // transpositions, alpha and beta, a bias to every column in D's type), as loops that add in float32. It is strict: an algorithm serves the
 // very product that it was found for, addresses have the alignment that was promised, matrices and workspace lie within allocations.
 // It knows no algorithm for bfloat16 matrices whose columns are an odd number of elements apart, and wants workspace for long sums.
-// MDM_EMULATOR_CUBLASLT=broken: cublasLtCreate fails.
+// It also finds an algorithm for sums of 77 terms that then does not serve. MDM_EMULATOR_CUBLASLT=broken: cublasLtCreate fails.
 #include "emulated.h"
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace
 {
 enum : int { Success = 0, NotInitialized = 1, InvalidValue = 7, ExecutionFailed = 13, NotSupported = 15 };
 enum : int { Real32 = 0, RealBf16 = 14, Compute32 = 68, Compute32Tf32 = 77, EpilogueDefault = 1, EpilogueBias = 4 };
-constexpr uint64_t long_sum = 256;
+constexpr uint64_t long_sum = 256, refused_sum = 77;
 
 struct Handle { uint64_t is = 0xb1a5; };
 struct Operation { uint64_t is = 0x09e7; int compute; int transpose_a = 0, transpose_b = 0; int epilogue = EpilogueDefault; const void* bias = nullptr; };
@@ -230,6 +230,8 @@ EXPORT int cublasLtMatmul(Handle* handle, Operation* operation, const float* alp
     for (int i = 0; i < 4; i++)
         if ((uintptr_t)addresses[i] % algorithm->alignment[i] != 0 || check(addresses[i], *matrices[i], "cublasLtMatmul") != 0)
             return InvalidValue;
+    if (k == refused_sum)
+        return NotSupported;
     const Operation o = *operation;
     const size_t wanted = algorithm->workspace;
     const int bias_type = ld->type;

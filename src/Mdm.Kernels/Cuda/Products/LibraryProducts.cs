@@ -28,26 +28,32 @@ internal sealed class LibraryProducts(CudaDevice device)
             return plans[key] = device.Libraries.CublasLt?.Plan(Describe(key, columns));
     }
 
-    /// <summary>The result, written by the library.</summary>
-    public void Direct(LtPlan plan, Ptr a, Ptr b, in ProductOutput output)
+    /// <summary>Queues the whole product; false: the library cannot.</summary>
+    public bool Direct(in ProductKey key, LtPlan plan, Ptr a, Ptr b, in ProductOutput output)
     {
         bool adds = output.Residual != 0 || output.Accumulate != 0;
         nint added = output.Residual != 0 ? output.Residual : output.C;
-        Multiply(plan, a, b, adds ? 1 : 0, added, output.C, output.Bias);
+        return Multiply(key, plan, a, b, adds ? 1 : 0, added, output.C, output.Bias);
     }
 
-    /// <summary>Float32 sums in <see cref="ProductOutput.Partial"/>.</summary>
-    public void Sums(LtPlan plan, Ptr a, Ptr b, in ProductOutput output) =>
-        Multiply(plan, a, b, 0, output.Partial, output.Partial, 0);
+    /// <summary>Queues float32 sums into <see cref="ProductOutput.Partial"/>; false: the library cannot.</summary>
+    public bool Sums(in ProductKey key, LtPlan plan, Ptr a, Ptr b, in ProductOutput output) =>
+        Multiply(key, plan, a, b, 0, output.Partial, output.Partial, 0);
 
-    private void Multiply(LtPlan plan, Ptr a, Ptr b, float beta, nint c, nint d, nint bias)
+    private bool Multiply(in ProductKey key, LtPlan plan, Ptr a, Ptr b, float beta, nint c, nint d, nint bias)
     {
         using Scratch workspace = plan.Workspace > 0 ? device.Borrow(plan.Workspace) : default;
         using (device.EnterStream(out nint stream))
         {
-            device.Libraries.CublasLt!.Multiply(
-                plan, a.Address, b.Address, beta, c, d, bias, workspace.As(DType.UInt8).Address, stream);
+            if (!device.Libraries.CublasLt!.Multiply(
+                plan, a.Address, b.Address, beta, c, d, bias, workspace.As(DType.UInt8).Address, stream))
+            {
+                plans[key] = null;
+                return false;
+            }
+
             device.Queued("cublasLtMatmul");
+            return true;
         }
     }
 

@@ -40,7 +40,8 @@ internal sealed class WayChooser(CudaDevice device, Func<WayFile> open)
             if (file.Value.Find(shape) is { } known)
                 return known;
             (Way fastest, bool all) = Race(ways, run);
-            Measured?.Invoke(++Count);
+            Count++;
+            Measured?.Invoke(Count);
             // With more memory another one might have won: measured again next time.
             return all ? file.Value.Add(shape, fastest) : fastest;
         }
