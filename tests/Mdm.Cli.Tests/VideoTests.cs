@@ -36,7 +36,7 @@ public sealed class VideoTests
         Assert.That((grid.Width, first.Width, first.Height), Is.EqualTo((Side, 128, 128)));
         for (int y = 0; y < Frame; y++)
             for (int x = 0; x < Frame; x++)
-                Assert.That(first.Rgb[3 * (y * factor * first.Width + x * factor)], Is.EqualTo(grid.Rgb[3 * (y * grid.Width + x)]));
+                Assert.That(first.Rgb[3 * factor * (y * first.Width + x)], Is.EqualTo(grid.Rgb[3 * (y * grid.Width + x)]));
         Assert.That(File.ReadAllText(PathOf("index.html")), Does.Contain("00000_video.png"));
     }
 
@@ -97,8 +97,9 @@ public sealed class VideoTests
         Assert.That(distances[0], Is.LessThan(distances[1] / 2));
     }
 
-    private CliResult Sample(params string[] more) => Cli.Run(["sample", "--model-file", Path.Combine(_model, "vis_model_000003.pth"),
-        "--sample-dir", Tiny.Folder(), "a red circle", .. more]);
+    private CliResult Sample(params string[] more) => Cli.Run(
+        ["sample", "--model-file", Path.Combine(_model, "vis_model_000003.pth"), "--sample-dir", Tiny.Folder(), "a red circle",
+        .. more]);
 
     private static Image Picture(string name) => PngReader.Decode(File.ReadAllBytes(PathOf(name)));
 

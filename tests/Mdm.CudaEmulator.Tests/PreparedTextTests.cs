@@ -2,6 +2,7 @@ using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Diffusion;
 using Mdm.Model.Networks;
+using Mdm.Model.Tests.Diffusion;
 using Mdm.Model.Tests.Networks;
 using Mdm.Tensors;
 using Mdm.Tensors.Operations;
@@ -24,7 +25,7 @@ public sealed class PreparedTextTests
         Tensor times = Tensor.From(Gpu, [3f, 700f], new Shape(2));
         TextFeatures text = TextNetworks.Text(Gpu, 5, 2);
         float[][] Predict(TextFeatures? told, EncodedText? prepared) => [.. network.Call(
-            new NetworkInput(images, times, told, new Dictionary<string, Tensor>(), prepared)).Predictions.Select(y => y.ToArray())];
+            new NetworkInput(images, times, told, TinyNetwork.NoMicros, prepared)).Predictions.Select(y => y.ToArray())];
 
         EncodedText ready = network.Prepare(text)!;
         Assert.That(ready.KeysValues.Values.Select(kv => kv.Type), Is.All.EqualTo(type));
@@ -72,7 +73,8 @@ public sealed class PreparedTextTests
     {
         using Scope scope = Scope.Enter();
         using var recorder = new StepRecorder(Gpu);
-        Tensor x = Tensor.Full(Gpu, new Shape(3), 1), first = Tensor.Full(Gpu, new Shape(3), 10), second = Tensor.Full(Gpu, new Shape(3), 20);
+        Tensor Three(float value) => Tensor.Full(Gpu, new Shape(3), value);
+        Tensor x = Three(1), first = Three(10), second = Three(20);
         float Sum(Tensor constant) =>
             recorder.Run("sum", [x], tensors => [Op.Add(tensors[0], tensors[1])], [constant])[0].ToArray()[2];
 

@@ -89,7 +89,8 @@ internal static class SampleVerb
 
     private static string HowFramed(InitPicture start, int size, int gridSide) => start.InEveryFrame
         ? $"each of {gridSide * gridSide} frames starts from the init image"
-        : $"the init image, {size}x{size}, is a grid of {gridSide}x{gridSide} frames; of another size, each frame would start from it";
+        : $"the init image, {size}x{size}, is a grid of {gridSide}x{gridSide} frames; "
+            + "of another size, each frame would start from it";
 
     private static int Report(List<(string Name, SamplingResult Result)> results, int tasks, SamplingOptions options)
     {

@@ -15,8 +15,8 @@ public sealed record TextFeatures(Tensor Values, Tensor? Mask);
 /// <param name="Times">[B] float32: time indices 0..T-1.</param>
 /// <param name="Text">Null for an unconditional network.</param>
 /// <param name="Micros">Values of the micro-conditions by name, each [B]; a missing one has its default.</param>
-/// <param name="Prepared">What <see cref="DenoisingNetwork.Prepare"/> made of the text before, which then is not looked at; null: it
-/// is encoded now.</param>
+/// <param name="Prepared">What <see cref="DenoisingNetwork.Prepare"/> made of the text before, which then is not looked at;
+/// null: the text is encoded now.</param>
 public sealed record NetworkInput(IReadOnlyList<Tensor> Images, Tensor Times, TextFeatures? Text,
     IReadOnlyDictionary<string, Tensor> Micros, EncodedText? Prepared = null);
 

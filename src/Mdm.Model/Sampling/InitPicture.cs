@@ -28,9 +28,9 @@ public sealed class InitPicture
     /// <summary>Share of the sampling steps that is taken.</summary>
     public required double Strength { get; init; }
 
-    /// <summary>Reads the files. A picture of another size is resized so that its smaller side fits, and the middle square is taken;
-    /// its mask goes the same way. Grey pictures and those with a palette or transparency become RGB. A video is drawn as a grid of
-    /// frames: a picture as large as that is such a grid, any other is what each of the frames starts from.</summary>
+    /// <summary>Reads the files. A picture of another size is resized so that its smaller side fits, and the middle square is
+    /// taken; its mask goes the same way. Grey pictures and those with a palette or transparency become RGB. A video is drawn as
+    /// a grid of frames: a picture as large as that is such a grid, any other is what each of the frames starts from.</summary>
     /// <param name="imagePath">PNG or JPEG.</param>
     /// <param name="maskPath">As large as the picture: white is drawn anew, black stays. Empty: all is drawn anew.</param>
     /// <param name="strength">Above 0 and up to 1.</param>
