@@ -67,7 +67,14 @@ public sealed class CaptionTokenizer(ITokenizer tokenizer, ReaderConfig config)
     public static string Start(string prompt) => First(prompt, 40);
 
     private string[] UnknownWords(string text) => text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
-        .Where(word => !Means(" " + word) && !Means(word)).Distinct().ToArray();
+        .Where(word => !Means(" " + word) && !Means(word)).Select(Bare).Distinct().ToArray();
+
+    // Without the commas and dots around it, unless it is nothing else.
+    private static string Bare(string word)
+    {
+        string bare = string.Concat(word.SkipWhile(char.IsPunctuation).Reverse().SkipWhile(char.IsPunctuation).Reverse());
+        return bare.Length > 0 ? bare : word;
+    }
 
     private bool Means(string text) => tokenizer.Encode(text).Any(tokenizer.HasMeaning);
 
