@@ -23,6 +23,13 @@ public sealed unsafe class CudnnTests
 
     private CudaDevice device = null!;
 
+    public enum Engines
+    {
+        None,
+        Working,
+        Refusing,
+    }
+
     [SetUp]
     public void Open()
     {
@@ -72,7 +79,7 @@ public sealed unsafe class CudnnTests
     [Test]
     public void FloatGradientsOfBFloat16AreNotRoundedWhereItCanWriteThem()
     {
-        using var other = Restarted(0, engines: true, floatGradients: true);
+        using CudaDevice other = Restarted(floatGradients: true);
         ConvolutionCheck.Run(other, DType.BFloat16, new ConvShape(1, 4, 4, 16, 8), 0, 5e-3, 1e-6, "dw");
         Assert.That(other.LibraryCalls, Is.EqualTo(3));
     }
@@ -85,15 +92,21 @@ public sealed unsafe class CudnnTests
         Assert.That(device.LibraryCalls, Is.EqualTo(before), "doubled");
         ConvolutionCheck.Run(device, DType.BFloat16, new ConvShape(1, 3, 2, 8, 8), 1, 5e-3, 1e-6, "at odd addresses");
         Assert.That(device.LibraryCalls, Is.EqualTo(before), "at odd addresses");
-        using var other = Restarted(0, engines: false, floatGradients: false);
-        ConvolutionCheck.Run(other, DType.BFloat16, new ConvShape(1, 3, 2, 8, 8), 0, 5e-3, 1e-6, "without engines");
-        Assert.That(other.LibraryCalls, Is.Zero, "without engines");
+    }
+
+    [TestCase(Engines.None)]
+    [TestCase(Engines.Refusing)]
+    public void WhatItHasNoEngineForIsDoneByOwnKernels(Engines engines)
+    {
+        using CudaDevice other = Restarted(engines: engines);
+        ConvolutionCheck.Run(other, DType.BFloat16, new ConvShape(1, 3, 2, 8, 8), 0, 5e-3, 1e-6, "y");
+        Assert.That(other.LibraryCalls, Is.Zero);
     }
 
     [Test]
     public void ALibraryThatDoesNotStartIsToldOfAndLeftOut()
     {
-        using var other = Restarted(1001, engines: true, floatGradients: false);
+        using CudaDevice other = Restarted(status: 1001);
         ConvolutionCheck.Run(other, DType.Float32, new ConvShape(1, 3, 2, 3, 4), 0, 1e-6, 1e-6, "own");
         Assert.That(other.LibraryCalls, Is.Zero);
         Assert.That(other.Libraries.Cudnn, Is.Null);
@@ -156,7 +169,7 @@ public sealed unsafe class CudnnTests
     private static int Objects => ((delegate* unmanaged<int>)Symbol("mdmCudnnObjects"))();
 
     /// <summary>Another device, for which the library behaves otherwise.</summary>
-    private static CudaDevice Restarted(int status, bool engines, bool floatGradients)
+    private static CudaDevice Restarted(int status = 0, Engines engines = Engines.Working, bool floatGradients = false)
     {
         SetUp(status, engines, floatGradients);
         CudaDevice other = CudaDevice.Open(0);
@@ -164,8 +177,8 @@ public sealed unsafe class CudnnTests
         return other;
     }
 
-    private static void SetUp(int status = 0, bool engines = true, bool floatGradients = false) =>
-        ((delegate* unmanaged<int, int, int, void>)Symbol("mdmCudnnSetUp"))(status, engines ? 1 : 0, floatGradients ? 1 : 0);
+    private static void SetUp(int status = 0, Engines engines = Engines.Working, bool floatGradients = false) =>
+        ((delegate* unmanaged<int, int, int, void>)Symbol("mdmCudnnSetUp"))(status, (int)engines, floatGradients ? 1 : 0);
 
     private static nint Symbol(string name) => NativeLibrary.GetExport(OptionalLibrary.Cudnn().Library!.Handle, name);
 }

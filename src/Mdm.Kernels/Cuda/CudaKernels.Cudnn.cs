@@ -56,7 +56,8 @@ internal sealed partial class CudaKernels
         if (LibraryPlan(what, number) == null)
             return false;
         using Scratch gradient = device.Borrow(call.Count * what.Result.Size());
-        LibraryQueue(call, what, number, gradient.As(what.Result).Address);
+        if (!LibraryQueue(call, what, number, gradient.As(what.Result).Address))
+            return false;
         AddGradient(call, gradient.As(what.Result));
         return true;
     }
@@ -67,7 +68,8 @@ internal sealed partial class CudaKernels
         if (LibraryPlan(what, number) == null)
             return false;
         using Scratch narrow = device.Borrow(call.Count * what.Result.Size());
-        LibraryQueue(call, what, number, narrow.As(what.Result).Address);
+        if (!LibraryQueue(call, what, number, narrow.As(what.Result).Address))
+            return false;
         if (call.Output.Accumulate == 0)
         {
             Cast(call.Count, narrow.As(what.Result), new Ptr(call.Output.C, DType.Float32));
@@ -89,7 +91,7 @@ internal sealed partial class CudaKernels
             return device.Libraries.Cudnn?.Plan(what, number);
     }
 
-    /// <summary>Queues what cuDNN does, with the result at an address of its own; false: it has no such plan.</summary>
+    /// <summary>Queues what cuDNN does, with the result at an address of its own; false: it cannot.</summary>
     private bool LibraryQueue(in ConvCall call, in CudnnConvolution what, int number, nint result)
     {
         if (LibraryPlan(what, number) is not { } plan)
@@ -104,10 +106,10 @@ internal sealed partial class CudaKernels
         using Scratch workspace = plan.WorkspaceBytes > 0 ? device.Borrow(plan.WorkspaceBytes) : default;
         using (device.EnterStream(out nint stream))
         {
-            device.Libraries.Cudnn!.Execute(plan, operands, workspace.As(DType.UInt8).Address, stream);
+            if (!device.Libraries.Cudnn!.Execute(what, number, operands, workspace.As(DType.UInt8).Address, stream))
+                return false;
             device.Queued("cudnnBackendExecute");
+            return true;
         }
-
-        return true;
     }
 }

@@ -55,17 +55,30 @@ internal sealed unsafe class Cudnn : IDisposable
     }
 
     /// <summary>Queues a convolution.</summary>
-    /// <param name="plan">Of <see cref="Plan"/>.</param>
-    /// <param name="operands">Addresses, aligned as the plan's convolution says.</param>
+    /// <param name="convolution">Which; it has a plan.</param>
+    /// <param name="number">That of the plan.</param>
+    /// <param name="operands">Addresses, aligned as the convolution says.</param>
     /// <param name="workspace">Of <see cref="CudnnPlan.WorkspaceBytes"/> bytes.</param>
     /// <param name="on">CUstream.</param>
+    /// <returns>False if the library cannot after all; then nothing was queued, and there is no such plan any more.</returns>
     /// <exception cref="CudnnException">The library failed.</exception>
-    public void Execute(CudnnPlan plan, in CudnnOperands operands, nint workspace, nint on)
+    public bool Execute(in CudnnConvolution convolution, int number, in CudnnOperands operands, nint workspace, nint on)
     {
         if (stream != on)
             api.Check(api.SetStream(handle, on), "cudnnSetStream");
         stream = on;
-        plan.Execute(api, handle, operands, workspace);
+        CudnnPlan plan = plans[(convolution, number)]!;
+        try
+        {
+            plan.Execute(api, handle, operands, workspace);
+            return true;
+        }
+        catch (CudnnException e) when (e.IsUnsupported)
+        {
+            plan.Dispose();
+            plans[(convolution, number)] = null;
+            return false;
+        }
     }
 
     public void Dispose()

@@ -58,9 +58,18 @@ internal sealed unsafe class CudnnApi
     public void Check(int code, string call)
     {
         if (code != 0)
-            throw new CudnnException($"cuDNN: {call} failed with {Marshal.PtrToStringUTF8((nint)getErrorString(code))} ({code})");
+        {
+            string words = Marshal.PtrToStringUTF8((nint)getErrorString(code)) ?? "";
+            throw new CudnnException(code, $"cuDNN: {call} failed with {words} ({code})");
+        }
     }
 }
 
 /// <summary>A call of cuDNN failed, or it has no engine for something.</summary>
-internal sealed class CudnnException(string message) : MdmException(message);
+/// <param name="code">cudnnStatus_t.</param>
+/// <param name="message">Names the call.</param>
+internal sealed class CudnnException(int code, string message) : MdmException(message)
+{
+    /// <summary>Whether the library cannot do it, and has done nothing.</summary>
+    public bool IsUnsupported => code is >= 3000 and < 4000;
+}

@@ -22,6 +22,7 @@ std::set<Descriptor*> live;
 std::set<Context*> handles;
 int creation = Success; // what cudnnCreate returns
 bool known = true;      // whether there are engines at all
+bool refuses = false;   // whether they turn out not to work
 bool wide = false;      // whether float32 gradients of bfloat16 operands can be had
 int executions = 0;
 
@@ -222,6 +223,8 @@ int execute(Context* handle, const Descriptor& plan, const Descriptor& pack)
     };
     if (absent())
         return ExecutionFailed;
+    if (refuses)
+        return MissingPrerequisite;
     return emulated::enqueue(handle->stream, [=, problem = plan.problem, engine = plan.engine] {
         if (int error = absent()) // freed meanwhile
             return error;
@@ -238,9 +241,10 @@ int execute(Context* handle, const Descriptor& plan, const Descriptor& pack)
 
 // ---- for tests ----
 
+// engines: 0 none, 1 that work, 2 that refuse.
 EXPORT void mdmCudnnSetUp(int status, int engines, int float_gradients)
 {
-    creation = status, known = engines, wide = float_gradients;
+    creation = status, known = engines != 0, refuses = engines == 2, wide = float_gradients;
 }
 
 EXPORT int mdmCudnnExecutions() { return __atomic_load_n(&executions, __ATOMIC_RELAXED); }
