@@ -4,6 +4,7 @@ using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Products;
 using Mdm.Kernels.Cuda.Ways;
 using Mdm.Kernels.Libraries;
+using Mdm.Kernels.Profiling;
 using Mdm.Tensors;
 using Mdm.Tensors.Checks;
 
@@ -155,6 +156,43 @@ public sealed unsafe class CudnnTests
         }
 
         Assert.That(Objects, Is.EqualTo(before));
+    }
+
+    /// <summary>Of its proposals the second one cannot be had; the fourth one is the fastest by the test's clock.</summary>
+    [Test]
+    public void AllItsProposalsAreMeasured()
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-cudnn-").FullName, choices = Path.Combine(folder, "choices.txt");
+        var timed = new HashSet<Way>();
+        var fastest = new Way(Maker.Library, 3);
+        var kernels = new CudaKernels(device, () => new WayFile(choices, "test"))
+        {
+            Chooser = { Clock = (way, _) => timed.Add(way) || way != fastest ? 2 : 1 },
+        };
+        (device.KernelChoice, device.AllowTf32) = (KernelChoice.Auto, true);
+        var shape = new ConvShape(1, 4, 4, 8, 8, Stride: 2);
+        using Operand x = Operand.Random(device, DType.Float32, 1, 128), w = Operand.Random(device, DType.Float32, 2, 576);
+        using Operand y = Operand.Random(device, DType.Float32, 3, 32), z = Operand.Random(device, DType.Float32, 4, 32);
+        kernels.Conv3x3Forward(shape, x.Ptr, w.Ptr, default, default, y.Ptr);
+        Assert.That(timed.Where(way => way.Maker == Maker.Library).Select(way => way.Tile), Is.EquivalentTo(new[] { 0, 2, 3 }));
+        Assert.That(File.ReadAllText(choices), Does.Contain("convolution Forward 1x4x4 8->8 /2 Tf32 None = Library 3 0"));
+
+        // That one computes in float32.
+        (device.KernelChoice, device.AllowTf32) = (KernelChoice.Own, false);
+        kernels.Conv3x3Forward(shape, x.Ptr, w.Ptr, default, default, z.Ptr);
+        Assert.That(y.RelativeError(z.Read()), Is.LessThan(1e-6));
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Test]
+    public void AProfileTellsWhatItComputed()
+    {
+        var recorder = new ProfilingDevice(device);
+        using Operand x = Operand.Random(device, DType.Float32, 1, 128), w = Operand.Random(device, DType.Float32, 2, 576);
+        using Operand y = Operand.Random(device, DType.Float32, 3, 512);
+        recorder.Kernels.Conv3x3Forward(new ConvShape(1, 4, 4, 8, 8), x.Ptr, w.Ptr, default, default, y.Ptr);
+        recorder.Kernels.Conv3x3Forward(new ConvShape(1, 4, 4, 8, 8, Upsample: true), x.Ptr, w.Ptr, default, default, y.Ptr);
+        Assert.That(recorder.Records.Select(record => record.ByLibrary), Is.EqualTo(new[] { true, false }));
     }
 
     private static int Executions

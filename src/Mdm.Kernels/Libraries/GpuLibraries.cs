@@ -31,7 +31,7 @@ internal sealed class GpuLibraries : IDisposable
         + (Cudnn is { } convolutions ? $", cuDNN {convolutions.Version}" : ", no cuDNN");
 
     /// <summary>Whether there is one.</summary>
-    public bool Any => CublasLt != null;
+    public bool Any => CublasLt != null || Cudnn != null;
 
     /// <summary>What there is not; null if all are there.</summary>
     public string? Missing => (CublasLt, Cudnn) switch
