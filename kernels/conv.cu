@@ -4,7 +4,7 @@
 //   conv_weight   dw[o, (r,s,c)]  = sum over (b,p,q)  dy[b, p, q, o] x[b, stride p + r - 1, stride q + s - 1, c]
 //   conv_weight_doubled           = sum over (b,h,w)  dy[b, 2h + a, 2w + a', o] x[b, h + a - 1 + t, w + a' - 1 + t', c],
 //                                   for each parity (a, a') the sums [o, (t,t',c)] of the four products with 2x2 taps
-// followed by the epilogue of include/output.cuh. With stride 2 the data gradient is four products, one for each parity of
+// followed by the epilogue of include/output.cuh; the weights' gradients give that of the bias too, the sums of dy. With stride 2 the data gradient is four products, one for each parity of
 // (h, w), with 1, 2, 2 and 4 taps; a convolution of a doubled image is four products of 2x2 taps with sums of the weights
 // (conv_weights.cu), its data gradient one of 4x4 taps at stride 2: 4/9 of the operations of the plain way.
 //
@@ -25,7 +25,6 @@ struct ConvArguments
     const void* b; // weights; conv_weight: x
     Output output;
     ConvImage image;
-    ConvImage gradient; // conv_weight_doubled: dy, read at every second pixel
     ConvTaps taps[4];
     int n;
     int weight_row;       // conv_forward: distance of outputs, conv_data: of channels of dy, in w
@@ -86,33 +85,24 @@ PRODUCT_KERNEL conv_data(const __grid_constant__ ConvArguments p)
 
 PRODUCT_KERNEL conv_weight(const __grid_constant__ ConvArguments p)
 {
-    typedef BlockProduct<false, false> Product;
+    typedef WeightGradient Product;
     DYNAMIC_SHARED(char, shared);
     const ConvTaps& taps = p.taps[0];
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
     Part part(blockIdx.z, taps.steps, taps.steps_per_part);
     MatrixMnMajor<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, taps.m, taps.m, taps.k, place.m * BM, part.first);
     ConvPatches<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, place.n * BN, part.first);
-    Product::Warp warp;
-    Product::sum(warp, a, b, shared, part.count);
-    Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, part.index);
+    Product::run(a, b, shared, p.output, place, p.tiles_n, taps.m, p.n, part.index, part.count);
 }
 
 PRODUCT_KERNEL conv_weight_doubled(const __grid_constant__ ConvArguments p)
 {
-    typedef BlockProduct<false, false> Product;
+    typedef WeightGradient Product;
     DYNAMIC_SHARED(char, shared);
     const ConvTaps& taps = p.taps[blockIdx.z / p.parts];
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
     Part part(blockIdx.z % p.parts, taps.steps, taps.steps_per_part);
-    ConvTaps one = taps;
-    one.taps = one.columns = 1;
-    one.inverse = 32;
-    one.y = taps.out_y;
-    one.x = taps.out_x;
-    ConvPatches<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, p.gradient, one, place.m * BM, part.first);
+    DoubledPixels<Product::TileA, MDM_T, product_threads, MDM_ALIGNED> a(p.a, taps, place.m * BM, part.first);
     ConvPatches<Product::TileB, MDM_T, product_threads, MDM_ALIGNED> b(p.b, p.image, taps, place.n * BN, part.first);
-    Product::Warp warp;
-    Product::sum(warp, a, b, shared, part.count);
-    Product::store(warp, shared, p.output, RowMap{}, place, taps.m, p.n, blockIdx.z);
+    Product::run(a, b, shared, p.output, place, p.tiles_n, taps.m, p.n, blockIdx.z, part.count);
 }

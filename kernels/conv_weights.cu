@@ -7,11 +7,11 @@
 //   conv_weights_data     g[u, u', o, c]        = sum of w[o, r, s, c], r of u, s of u'
 //   conv_weights_gradient dw[o, r, s, c]        = sum over parities (a, a') and parts of partial[a, a', part, o, t, t', c], with
 //                                                 t the one of (a, r), t' that of (a', s): what f's gradient says of w
-// f and g have 16 O I elements, dw 9. A thread makes one. Grid: elements / 256. Block: 256.
+// f and g have 16 O I elements, dw 9, and O a bias's gradient. A thread makes one. Grid: elements / 256. Block: 256.
 //
 // Versions (not measured yet; limit: 9 + 16 elements a weight / 3 TB/s; 2 % of the products that use them):
 //   one element a thread   70 % of copy bandwidth predicted
-#include "types.cuh"
+#include "output.cuh"
 
 // Sum of w[r, s] over two ranges of taps; w is the tap (0, 0).
 __device__ __forceinline__ MDM_T sum_taps(const MDM_T* w, int inputs, int r0, int r1, int s0, int s1)
@@ -46,13 +46,18 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_data(const MDM_T*
     g[i] = sum_taps(w + o * 9 * inputs + c, inputs, u < 2 ? 2 - u : 0, u == 0 ? 2 : 3 - u, v < 2 ? 2 - v : 0, v == 0 ? 2 : 3 - v);
 }
 
-// partial: float [4 parts, O, columns], columns at least 4 I. dw: float or, if not is_float, MDM_T.
+// partial: float [4 parts, O, columns], columns at least 4 I. dw: float or, if not is_float, MDM_T. rows: the bias's gradient.
 extern "C" __global__ void __launch_bounds__(256) conv_weights_gradient(
-    const float* partial, void* dw, int outputs, int inputs, int columns, int parts, int is_float, int accumulate)
+    const float* partial, void* dw, int outputs, int inputs, int columns, int parts, int is_float, int accumulate, RowSums rows)
 {
-    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= (i64)9 * outputs * inputs)
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, weights = (i64)9 * outputs * inputs;
+    if (i >= weights)
+    {
+        if (rows.partial != nullptr && i - weights < outputs)
+            rows.finish(outputs, (int)(i - weights));
         return;
+    }
+
     int c = (int)(i % inputs), tap = (int)(i / inputs % 9), r = tap / 3, s = tap % 3;
     i64 o = i / ((i64)9 * inputs);
     float sum = 0.0f;

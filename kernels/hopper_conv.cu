@@ -4,7 +4,7 @@
 //   forward  y[p,o]     = sum over taps (r,s) and i of x[p + (r-1, s-1), i] w[o,r,s,i]          M = pixels, N = O, K = 9 I
 //   data     dx[p,i]    = sum over taps (r,s) and o of dy[p + (1-r, 1-s), o] w[o,r,s,i]         M = pixels, N = I, K = 9 O
 //   weight   dw[o,r,s,i] = sum over pixels p of dy[p,o] x[p + (r-1, s-1), i]                    M = O, N = 9 I, K = pixels
-// and then the epilogue of include/output.cuh.
+// and then the epilogue of include/output.cuh; the weights' gradient gives that of the bias too, the sums of dy.
 //
 // Pixels come in boxes of bw x bh x bn (columns, rows, images; powers of two): 128 of them are the rows of a tile, 64 a step of
 // K of the weights' gradient. For each tap the tensor copy unit brings the same box, moved by the tap; what lies outside the
@@ -123,7 +123,8 @@ struct ConvStore
         o.z = nullptr;                                                                                                    \
         o.gate = nullptr;                                                                                                 \
         hopper_product<TILE_N, 0, Transposed>(                                                                            \
-            work, ConvLoad<TILE_N, Transposed>{image, weights, boxes}, ConvStore<TILE_N>{o, boxes, channels});            \
+            work, ConvLoad<TILE_N, Transposed>{image, weights, boxes}, ConvStore<TILE_N>{o, boxes, channels},             \
+            HopperNoRows{});                                                                                              \
     }
 
 HOPPER_CONV(hopper_conv_forward, 0)
@@ -196,5 +197,6 @@ HOPPER_KERNEL hopper_conv_weight(const __grid_constant__ TensorMap dy, const __g
     o.z = nullptr;
     o.gate = nullptr;
     hopper_product<TILE_N, 1, 1>(work, ConvWeightLoad<TILE_N>{dy, x, boxes, in_blocks},
-        ConvWeightStore<TILE_N>{o, out_channels, in_channels, in_blocks});
+        ConvWeightStore<TILE_N>{o, out_channels, in_channels, in_blocks},
+        HopperRowSums{output.rows, out_channels, work.tiles_n});
 }

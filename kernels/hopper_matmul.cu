@@ -5,10 +5,11 @@
 //   K in memory innermost:  {K, rows}, boxes of 64 k and 128 rows of A or TILE_N / CLUSTER of B
 //   M or N innermost:       {rows, K}, boxes of 64 rows and 64 k
 // Addresses and leading dimensions are multiples of 16 bytes. C has any alignment.
+// hopper_matmul_tn, the gradient of a weight (A = dY, B = X), also gives the sums of the rows of A, the gradient of the bias.
 // hopper_matmul_nt_gelu: z = v, v = gelu(v); hopper_matmul_nn_gate: v *= gelu'(gate). The others have neither.
 //
 // Grid: as many blocks as multiprocessors, or as pieces of work if fewer. Block: 384 threads, 1 a multiprocessor. Registers: 40
-// of a copying, 232 of a multiplying thread. Shared memory: 193 KB (4, 6 or 8 stages for TILE_N = 256, 128, 64).
+// of a copying, 232 of a multiplying thread. Shared memory: 194 KB (4, 6 or 8 stages for TILE_N = 256, 128, 64).
 //
 // Versions (not measured yet; predicted share of an H100's dense bfloat16 peak at M = N = K = 8192). A step of 128x256x64 is
 // 1,024 cycles of the tensor cores, in which its products read 80 KB of shared memory (64x256x16: 10 KB in 128 cycles, of the 16
@@ -71,7 +72,7 @@ struct MatrixStore
 };
 
 // TransposeA, TransposeB: whether M or N is innermost in memory.
-#define HOPPER_MATMUL(name, TransposeA, TransposeB, has_z, has_gate)                                                     \
+#define HOPPER_MATMUL(name, TransposeA, TransposeB, has_z, has_gate, rows)                                               \
     HOPPER_KERNEL name(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,                          \
         const __grid_constant__ HopperWork work, const __grid_constant__ Output output, int m, int n)                     \
     {                                                                                                                     \
@@ -81,12 +82,12 @@ struct MatrixStore
         if (!has_gate)                                                                                                    \
             o.gate = nullptr;                                                                                             \
         hopper_product<TILE_N, TransposeA, TransposeB>(                                                                   \
-            work, MatrixLoad<TILE_N, TransposeA, TransposeB>{a, b}, MatrixStore<TILE_N>{o, m, n});                        \
+            work, MatrixLoad<TILE_N, TransposeA, TransposeB>{a, b}, MatrixStore<TILE_N>{o, m, n}, rows);                  \
     }
 
-HOPPER_MATMUL(hopper_matmul_nn, 0, 1, false, false)
-HOPPER_MATMUL(hopper_matmul_nt, 0, 0, false, false)
-HOPPER_MATMUL(hopper_matmul_tn, 1, 1, false, false)
-HOPPER_MATMUL(hopper_matmul_tt, 1, 0, false, false)
-HOPPER_MATMUL(hopper_matmul_nt_gelu, 0, 0, true, false)
-HOPPER_MATMUL(hopper_matmul_nn_gate, 0, 1, false, true)
+HOPPER_MATMUL(hopper_matmul_nn, 0, 1, false, false, HopperNoRows{})
+HOPPER_MATMUL(hopper_matmul_nt, 0, 0, false, false, HopperNoRows{})
+HOPPER_MATMUL(hopper_matmul_tn, 1, 1, false, false, (HopperRowSums{output.rows, m, work.tiles_n}))
+HOPPER_MATMUL(hopper_matmul_tt, 1, 0, false, false, HopperNoRows{})
+HOPPER_MATMUL(hopper_matmul_nt_gelu, 0, 0, true, false, HopperNoRows{})
+HOPPER_MATMUL(hopper_matmul_nn_gate, 0, 1, false, true, HopperNoRows{})

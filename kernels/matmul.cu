@@ -1,4 +1,5 @@
-// C[M,N] = op(A)[M,K] op(B)[K,N], then the epilogue of include/output.cuh (bias, GELU, residual, accumulation).
+// C[M,N] = op(A)[M,K] op(B)[K,N], then the epilogue of include/output.cuh (bias, GELU, residual, accumulation). matmul_tn, the
+// gradient of a weight (A = dY, B = X), also gives the sums of the rows of A, the gradient of the bias.
 //
 // A is [M,K] (n) or [K,M] (t), B is [K,N] (n) or [N,K] (t), rows of lda, ldb, ldc elements: kernels matmul_AB.
 // Grid: x = tiles of C (see TilePlace), z = parts of K. Block: BM/WM · BN/WN warps. Shared memory: STAGES (BM + BN) 128 bytes.
@@ -36,25 +37,21 @@ struct MatrixOperand<false, Tile>
     typedef MatrixMnMajor<Tile, MDM_T, product_threads, MDM_ALIGNED> type;
 };
 
-template <bool KMajorA, bool KMajorB>
+template <bool KMajorA, bool KMajorB, typename Product = BlockProduct<KMajorA, KMajorB>>
 __device__ __forceinline__ void matmul(const MatMulArguments& p)
 {
-    typedef BlockProduct<KMajorA, KMajorB> Product;
     DYNAMIC_SHARED(char, shared);
     TilePlace place(blockIdx.x, p.tiles_m, p.tiles_n);
     Part part(blockIdx.z, p.steps, p.steps_per_part);
     typename MatrixOperand<KMajorA, typename Product::TileA>::type a(p.a, p.lda, p.m, p.k, place.m * BM, part.first);
     typename MatrixOperand<KMajorB, typename Product::TileB>::type b(p.b, p.ldb, p.n, p.k, place.n * BN, part.first);
-    typename Product::Warp warp;
-    Product::sum(warp, a, b, shared, part.count);
-    RowMap plain = {};
-    Product::store(warp, shared, p.output, plain, place, p.m, p.n, part.index);
+    Product::run(a, b, shared, p.output, place, p.tiles_n, p.m, p.n, part.index, part.count);
 }
 
 PRODUCT_KERNEL matmul_nn(MatMulArguments p) { matmul<true, false>(p); }
 
 PRODUCT_KERNEL matmul_nt(MatMulArguments p) { matmul<true, true>(p); }
 
-PRODUCT_KERNEL matmul_tn(MatMulArguments p) { matmul<false, false>(p); }
+PRODUCT_KERNEL matmul_tn(MatMulArguments p) { matmul<false, false, WeightGradient>(p); }
 
 PRODUCT_KERNEL matmul_tt(MatMulArguments p) { matmul<false, true>(p); }

@@ -235,3 +235,43 @@ struct ConvPatches
         }
     }
 };
+
+// A[o, k] = dy[b, 2h + out_y, 2w + out_x, o] for k = (b, h, w) of the stored image, which is doubled: MN-major. Along a row of
+// it k grows by 1 and the pixel of dy by 2, from its end to the next row's begin by 2 W more: pixel 4 k - 2 w + 2 W out_y + out_x.
+template <typename Tile, typename T, int Threads, bool Aligned>
+struct DoubledPixels
+{
+    ThreadChunks<Tile, Threads> chunks;
+    const T* source; // of the next row k
+    const ConvTaps& taps;
+    i64 size;
+    int column; // w of the next row
+    int valid;  // elements of the chunk
+    int depth;  // rows k from the next one on
+
+    __device__ __forceinline__ DoubledPixels(const void* dy, const ConvTaps& taps_, int first, int first_step)
+        : taps(taps_), size(taps_.m)
+    {
+        int k = first_step * step_elements<T> + chunks.row, channel = first + chunks.chunk * chunk_elements<T>;
+        column = taps.by_row.remainder(k, taps.by_row.quotient(k));
+        i64 pixel = 4 * (i64)k - 2 * column + 2 * (i64)taps.by_row.divisor * taps.out_y + taps.out_x;
+        source = (const T*)dy + pixel * size + channel;
+        valid = clamp_chunk(taps.m - channel, chunk_elements<T>);
+        depth = taps.k - k;
+    }
+
+    __device__ __forceinline__ void load(char* tile)
+    {
+#pragma unroll
+        for (int i = 0; i < chunks.count; i++)
+        {
+            copy_chunk<T, Aligned>(chunks.at(tile, i), source, i * chunks.step < depth ? valid : 0);
+            int next = column + chunks.step;
+            next = taps.by_row.remainder(next, taps.by_row.quotient(next));
+            source += (4 * chunks.step - 2 * (next - column)) * size;
+            column = next;
+        }
+
+        depth -= step_elements<T>;
+    }
+};

@@ -96,6 +96,45 @@ struct MmaWarp
         }
     }
 
+    // Sums of the rows of A, as products with a matrix of ones. The warps that share rows of A divide them: this one has
+    // fragments own (warp's column) to own (warp's column + 1) - 1.
+    struct RowSum
+    {
+        static constexpr int warps = TileB::size / WarpN, own = (rows + warps - 1) / warps;
+
+        float sum[own][4] = {};
+
+        __device__ __forceinline__ void add(const MmaWarp& warp, int buffer)
+        {
+            const u32 one = M == Math::Bf16 ? 0x3f803f80u : 0x3f800000u, ones[2] = {one, one};
+            int column = warp.column0 / WarpN;
+#pragma unroll
+            for (int i = 0; i < rows; i++)
+            {
+                if (i / own != column)
+                    continue;
+                if (M == Math::Bf16)
+                    mma_bf16(sum[i % own], warp.a[buffer][i], ones);
+                else
+                    mma_tf32(sum[i % own], warp.a[buffer][i], ones);
+            }
+        }
+
+        // sums: those of all rows of A, m of them. first: the block's first row.
+        __device__ __forceinline__ void store(const MmaWarp& warp, float* sums, int first, int m) const
+        {
+            if (warp.lane % 4 != 0)
+                return;
+#pragma unroll
+            for (int i = 0; i < 2 * own; i++)
+            {
+                int fragment = warp.column0 / WarpN * own + i / 2, row = first + warp.row0 + 16 * fragment + i % 2 * 8 + warp.lane / 4;
+                if (fragment < rows && row < m)
+                    sums[row] = sum[i / 2][i % 2 * 2];
+            }
+        }
+    };
+
     // Puts the sums into rows of `pitch` floats.
     __device__ __forceinline__ void store(float* sums, int pitch) const
     {
@@ -186,6 +225,32 @@ struct SimtWarp
                 for (int j = 0; j < columns; j++)
                     sum[i][j] = fmaf(a[buffer][k][i], b[buffer][k][j], sum[i][j]);
     }
+
+    // Sums of the rows of A. All threads that share rows have them; the first one stores.
+    struct RowSum
+    {
+        float sum[rows] = {};
+
+        __device__ __forceinline__ void add(const SimtWarp& warp, int buffer)
+        {
+#pragma unroll
+            for (int i = 0; i < rows; i++)
+                sum[i] += warp.a[buffer][0][i] + warp.a[buffer][1][i];
+        }
+
+        __device__ __forceinline__ void store(const SimtWarp& warp, float* sums, int first, int m) const
+        {
+            if (warp.column0 != 0)
+                return;
+#pragma unroll
+            for (int i = 0; i < rows; i++)
+            {
+                int row = first + warp.row0 + i % 4 + 16 * (i / 4);
+                if (row < m)
+                    sums[row] = sum[i];
+            }
+        }
+    };
 
     // Puts the sums into rows of `pitch` floats.
     __device__ __forceinline__ void store(float* sums, int pitch) const

@@ -13,6 +13,7 @@
 // blocks have said so, to both. If the tiles of M are odd in number, the last block multiplies zeros.
 #pragma once
 #include "hopper_tiles.cuh"
+#include "output.cuh"
 
 constexpr int HopperThreads = 384, HopperRows = 128, HopperDepth = 64, HopperConsumerWarps = 8;
 
@@ -32,6 +33,7 @@ struct HopperRing
 
     __device__ __forceinline__ u8* a() const { return data + stage * stage_bytes; }
     __device__ __forceinline__ u8* b() const { return a() + a_bytes; }
+    __device__ __forceinline__ u8* ones() const { return data + stages * stage_bytes; } // 8 columns, 64 deep, K-major
 
     __device__ __forceinline__ void advance()
     {
@@ -78,6 +80,42 @@ __device__ __forceinline__ HopperTile hopper_tile(const HopperWork& work, int in
     return tile;
 }
 
+// Whether the rows of A are summed beside a product (RowSums of output.cuh).
+struct HopperNoRows
+{
+    static constexpr bool there = false;
+};
+
+// They are: as products of A with 8 columns of ones, which cost about an eighth of a product with 256. The `tiles` tiles of N
+// that read the same rows of A (of `m`) share the steps.
+struct HopperRowSums
+{
+    static constexpr bool there = true;
+
+    const RowSums& rows;
+    int m, tiles;
+
+    __device__ __forceinline__ RowShare share(const HopperTile& tile) const
+    {
+        return RowShare(rows, tile.n % tiles, tiles, tile.last - tile.first);
+    }
+
+    // Each column of r is the sum; the first lane of four has rows g and g + 8 of column 0.
+    __device__ __forceinline__ void store(const float (&r)[4], const HopperTile& tile, int tiles_n, int consumer) const
+    {
+        if (rows.partial == nullptr || threadIdx.x % 4 != 0)
+            return;
+        float* piece = rows.partial + ((i64)tile.split * tiles_n + tile.n) * m;
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+        {
+            int row = tile.m * HopperRows + consumer * 64 + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4 + 8 * i;
+            if (row < m)
+                piece[row] = r[2 * i];
+        }
+    }
+};
+
 // Says that this warp has read a stage, to every block that fills it.
 template <int N>
 __device__ __forceinline__ void hopper_release(HopperRing<N>& ring, int stage)
@@ -101,9 +139,10 @@ __device__ __forceinline__ void hopper_sync()
         cluster_sync();
 }
 
-// d = the sum of a tile's steps.
-template <int N, int TransposeA, int TransposeB>
-__device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>& ring, int steps, int consumer)
+// d = the sum of a tile's steps; r = that of the rows of A over the steps of `share`.
+template <int N, int TransposeA, int TransposeB, bool Rows>
+__device__ __forceinline__ void hopper_multiply(
+    float (&d)[N / 2], float (&r)[4], HopperRing<N>& ring, int steps, int consumer, const RowShare& share)
 {
     constexpr int deeper_a = (TransposeA ? 16 * HopperLine : 32) / 16, deeper_b = (TransposeB ? 16 * HopperLine : 32) / 16;
     int previous = 0;
@@ -111,6 +150,8 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
 #pragma unroll
     for (int i = 0; i < N / 2; ++i)
         d[i] = 0.0f;
+    r[0] = r[1] = r[2] = r[3] = 0.0f;
+    u64 ones = hopper_descriptor<0>(ring.ones());
     for (int step = 0; step < steps; ++step)
     {
         mbarrier_wait(&ring.full[ring.stage], ring.phase);
@@ -121,6 +162,12 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
 #pragma unroll
         for (int k = 0; k < HopperDepth / 16; ++k)
             wgmma<TransposeA, TransposeB>(d, a + k * deeper_a, b + k * deeper_b);
+        if (Rows && share.has(steps - step))
+        {
+#pragma unroll
+            for (int k = 0; k < HopperDepth / 16; ++k)
+                wgmma<TransposeA, 0>(r, a + k * deeper_a, ones);
+        }
         wgmma_commit();
         if (step > 0)
         {
@@ -131,14 +178,16 @@ __device__ __forceinline__ void hopper_multiply(float (&d)[N / 2], HopperRing<N>
         ring.advance();
     }
     wgmma_wait<0>(d);
+    if (Rows)
+        wgmma_wait<0>(r);
     hopper_release(ring, previous);
 }
 
 // All work of a block. load(tile, step, a, b, barrier) copies a stage, load.prefetch() fetches the maps; store(d, tile, consumer)
 // takes a consumer's 64 x N sums. Pieces of work are dealt to the clusters in turn. Block: HopperThreads; dynamic shared memory:
-// 193 KB (the ring, and what brings it to a multiple of 1,024 bytes).
-template <int N, int TransposeA, int TransposeB, typename Load, typename Store>
-__device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store)
+// 194 KB (the ring, ones, and what brings it to a multiple of 1,024 bytes).
+template <int N, int TransposeA, int TransposeB, typename Load, typename Store, typename Rows>
+__device__ __forceinline__ void hopper_product(const HopperWork& work, const Load& load, const Store& store, const Rows& rows)
 {
     using Ring = HopperRing<N>;
     SHARED(u64, barriers[2 * Ring::stages]);
@@ -149,6 +198,12 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
     ring.empty = barriers + Ring::stages;
     ring.stage = 0;
     ring.phase = 0;
+    if (Rows::there && threadIdx.x < 256)
+    {
+        reinterpret_cast<u32*>(ring.ones())[threadIdx.x] = pack_bf16(1.0f, 1.0f);
+        shared_fence();
+    }
+
     if (threadIdx.x == 0)
     {
         for (int s = 0; s < Ring::stages; ++s)
@@ -187,8 +242,16 @@ __device__ __forceinline__ void hopper_product(const HopperWork& work, const Loa
         for (int index = first; index < pieces; index += stride)
         {
             HopperTile tile = hopper_tile(work, index);
-            float d[N / 2];
-            hopper_multiply<N, TransposeA, TransposeB>(d, ring, tile.last - tile.first, group - 1);
+            float d[N / 2], r[4];
+            if constexpr (Rows::there)
+            {
+                hopper_multiply<N, TransposeA, TransposeB, true>(
+                    d, r, ring, tile.last - tile.first, group - 1, rows.share(tile));
+                rows.store(r, tile, work.tiles_n, group - 1);
+            }
+            else
+                hopper_multiply<N, TransposeA, TransposeB, false>(
+                    d, r, ring, tile.last - tile.first, group - 1, RowShare(RowSums{}, 0, 1, 0));
             store(d, tile, group - 1);
         }
     }

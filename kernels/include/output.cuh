@@ -4,6 +4,39 @@
 #pragma once
 #include "tile.cuh"
 
+// Beside a product, the sums of the rows of A: for a weight's gradient dY^T X that of the bias. The tiles of C that share rows
+// of A (as many as C has tiles of N) share the steps of K among them.
+struct RowSums
+{
+    float* partial; // [pieces, M], a piece for each tile of N and part of K; or null: no such sums
+    float* sums;    // [M]
+    int pieces;
+    int accumulate; // add to sums
+
+    // The end, when all pieces are there: row `row` of m.
+    __device__ __forceinline__ void finish(int m, int row) const
+    {
+        float sum = accumulate ? sums[row] : 0.0f;
+        for (int piece = 0; piece < pieces; piece++)
+            sum += partial[(i64)piece * m + row];
+        sums[row] = sum;
+    }
+};
+
+// The steps of K of which a tile sums its rows of A.
+struct RowShare
+{
+    int most, least; // steps that are left, this one included: most to least + 1
+
+    // Share `index` of `count` steps that are divided among `tiles`.
+    __device__ __forceinline__ RowShare(const RowSums& rows, int index, int tiles, int count)
+        : most(rows.partial != nullptr ? (int)((i64)count * (index + 1) / tiles) : 0), least((int)((i64)count * index / tiles))
+    {
+    }
+
+    __device__ __forceinline__ bool has(int left) const { return left <= most && left > least; }
+};
+
 struct Output
 {
     void* c;              // [M,N], leading dimension ldc: T, or float
@@ -17,6 +50,7 @@ struct Output
     int accumulate; // add to c
     int is_float;   // c and residual are float
     int vector;     // every row starts at a multiple of 16 bytes
+    RowSums rows;
 };
 
 // Where row m of the product goes: row m of c; or, for a product over every second pixel of an image, pixel

@@ -7,6 +7,14 @@
 #include "fragments.cuh"
 #include "operands.cuh"
 
+struct NoRows
+{
+    template <typename Warp>
+    __device__ __forceinline__ void add(const Warp&, int, int)
+    {
+    }
+};
+
 // A product of one block. The file that includes this chooses by definitions: MDM_T, MDM_MATH (a Math), BM, BN, WM, WN (tiles
 // of a block and a warp), STAGES, MIN_BLOCKS (of a multiprocessor), MDM_ALIGNED (whether chunks are aligned in memory).
 template <bool KMajorA, bool KMajorB>
@@ -23,6 +31,15 @@ struct BlockProduct
     template <typename SourceA, typename SourceB>
     __device__ static __forceinline__ void sum(Warp& warp, SourceA& a, SourceB& b, char* shared, int count)
     {
+        NoRows none;
+        sum(warp, none, a, b, shared, count);
+    }
+
+    // The same, and rows.add(warp, buffer, left) for each set of fragments, with `left` steps of 128 bytes left.
+    template <typename Rows, typename SourceA, typename SourceB>
+    __device__ static __forceinline__ void sum(Warp& warp, Rows& rows, SourceA& a, SourceB& b, char* shared, int count)
+    {
+
 #pragma unroll
         for (int s = 0; s < STAGES - 1; s++)
         {
@@ -68,10 +85,21 @@ struct BlockProduct
                 }
 
                 warp.multiply(step % 2);
+                rows.add(warp, step % 2, count);
             }
         }
 
         cp_async_wait<0>();
+    }
+
+    // The next `count` steps of K, which are part `part`, and what follows.
+    template <typename SourceA, typename SourceB>
+    __device__ static __forceinline__ void run(SourceA& a, SourceB& b, char* shared, const Output& o, const TilePlace& place,
+        int tiles_n, int m, int n, int part, int count)
+    {
+        Warp warp;
+        sum(warp, a, b, shared, count);
+        store(warp, shared, o, RowMap{}, place, m, n, part);
     }
 
     // Applies the epilogue to the sums and writes them.
@@ -83,6 +111,36 @@ struct BlockProduct
         warp.store(sums, Staged::pitch);
         __syncthreads();
         Staged::template store<MDM_T>(sums, o, map, place.m * BM, place.n * BN, m, n, part);
+    }
+};
+
+// The gradient of a weight, dY^T X, and of its bias, the sums of the rows of dY^T.
+struct WeightGradient : BlockProduct<false, false>
+{
+    typedef BlockProduct<false, false> Product;
+
+    struct Rows
+    {
+        RowShare share;
+        typename Warp::RowSum sum;
+
+        __device__ __forceinline__ void add(const Warp& warp, int buffer, int left)
+        {
+            if (share.has(left))
+                sum.add(warp, buffer);
+        }
+    };
+
+    template <typename SourceA, typename SourceB>
+    __device__ static __forceinline__ void run(SourceA& a, SourceB& b, char* shared, const Output& o, const TilePlace& place,
+        int tiles_n, int m, int n, int part, int count)
+    {
+        Warp warp;
+        Rows rows{RowShare(o.rows, place.n, tiles_n, count), {}};
+        Product::sum(warp, rows, a, b, shared, count);
+        if (o.rows.partial != nullptr)
+            rows.sum.store(warp, o.rows.partial + ((i64)part * tiles_n + place.n) * m, place.m * BM, m);
+        Product::store(warp, shared, o, RowMap{}, place, m, n, part);
     }
 };
 

@@ -134,11 +134,14 @@ __device__ __forceinline__ void mbarrier_init(unsigned long long* barrier, unsig
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
+// Makes what this thread wrote to shared memory visible to wgmma and the copy unit; other threads' use follows a barrier.
+__device__ __forceinline__ void shared_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 // Makes initialised barriers visible to the copy unit; other threads see them after __syncthreads.
 __device__ __forceinline__ void mbarrier_init_fence()
 {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    shared_fence();
 }
 
 __device__ __forceinline__ void mbarrier_arrive(unsigned long long* barrier)
@@ -305,6 +308,13 @@ __device__ __forceinline__ void wgmma_wait_older(float (&d)[N])
 #define WGMMA(n, registers, add, operands)                                                                                 \
     "{\n.reg .pred p;\nsetp.ne.b32 p, " add ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers "}, " \
     operands ";\n}"
+
+template <int TransposeA, int TransposeB>
+__device__ __forceinline__ void wgmma(float (&d)[4], unsigned long long a, unsigned long long b)
+{
+    asm volatile(WGMMA("8", "%0,%1,%2,%3", "1", "%4, %5, p, 1, 1, %6, %7")
+        : WGMMA_D4(0) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB));
+}
 
 template <int TransposeA, int TransposeB, int Add = 1>
 __device__ __forceinline__ void wgmma(float (&d)[32], unsigned long long a, unsigned long long b)

@@ -27,6 +27,11 @@ public interface IMatrixKernels
     /// layout (leading dimension LdC).</summary>
     void MatMul(in MatMulShape shape, Ptr a, Ptr b, Target c, Ptr bias = default, Ptr residual = default);
 
+    /// <summary>The gradients of a linear layer's weight and bias: dw[M,N] = dyᵀ · x (+ dw if it accumulates), db[m] = Σ_k dy[k,m]
+    /// (likewise). dy is stored [K,M] and contiguous, x [K,N]: the shape is that of the product, A transposed and B not. Either
+    /// may be none.</summary>
+    void MatMulBackwardWeight(in MatMulShape shape, Ptr dy, Ptr x, Target dw, Target db);
+
     /// <summary>z = op(A) · op(B) (+ bias[N] to every row), C = gelu(z): a linear layer and what follows it. z has C's layout and
     /// type, that of A; it is what the backward pass wants, and optional.</summary>
     void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c);
@@ -55,8 +60,8 @@ public interface IConvolutionKernels
     /// <summary>dx from dy and w.</summary>
     void Conv3x3BackwardData(in ConvShape shape, Ptr dy, Ptr w, Target dx);
 
-    /// <summary>dw [O,3,3,I] from x and dy.</summary>
-    void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw);
+    /// <summary>dw [O,3,3,I] from x and dy, and db[o] = Σ_{b,p,q} dy[b,p,q,o]. Either may be none.</summary>
+    void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db = default);
 }
 
 /// <summary>A 3x3 convolution, padding 1. Height and Width are those of the stored input, before any doubling.</summary>
@@ -199,7 +204,7 @@ public interface IReductionKernels
     /// <summary>y[r] = scale · Σ_c x[r,c].</summary>
     void SumRows(long rows, long cols, float scale, Ptr x, Target y);
 
-    /// <summary>y[c] = Σ_r x[r,c]: the gradient of a bias.</summary>
+    /// <summary>y[c] = Σ_r x[r,c]: the gradient of a bias by itself.</summary>
     void SumColumns(long rows, int cols, Ptr x, Target y);
 
     /// <summary>x[r,c] = scale · y[r]: the gradient of <see cref="SumRows"/>.</summary>

@@ -15,6 +15,8 @@ inline void mbarrier_init(unsigned long long* barrier, unsigned int arrivals, EM
     EMULATOR_CALL(barrier_init, barrier, arrivals, EMULATOR_HERE("mbarrier_init"));
 }
 
+inline void shared_fence() {}
+
 inline void mbarrier_init_fence() { emulator_services.hopper->barrier_fence(emulator_services.worker); }
 
 inline void mbarrier_arrive(unsigned long long* barrier, EMULATOR_SITE)
@@ -135,7 +137,7 @@ inline void wgmma_wait_older(float (&)[N], EMULATOR_SITE)
 template <int TransposeA, int TransposeB, int Add = 1, int N>
 inline void wgmma(float (&d)[N], unsigned long long a, unsigned long long b, EMULATOR_SITE)
 {
-    static_assert(N == 32 || N == 64 || N == 128, "accumulators of 64 x 64, 128 or 256");
+    static_assert(N == 4 || N == 32 || N == 64 || N == 128, "accumulators of 64 x 8, 64, 128 or 256");
     emulator::WarpgroupProduct product{d, 2 * N, nullptr, a, b, TransposeA, TransposeB, Add};
     EMULATOR_CALL(product, product, EMULATOR_HERE("wgmma"));
 }

@@ -48,6 +48,7 @@ internal sealed class ProfileTests
             Does.Contain("MatMul 33x17x65 NN").And.Contain("MatMul 8x9x7 NT"));
     }
 
+    [TestCase("MatMulBackwardWeight", "33x17x65")]
     [TestCase("Conv3x3Forward", "2x5x7 3->4 /2")]
     [TestCase("Conv3x3BackwardData", "2x5x7 3->4 x2")]
     [TestCase("Conv3x3BackwardWeight", "2x5x7 3->4")]

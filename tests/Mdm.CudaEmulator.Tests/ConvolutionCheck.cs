@@ -11,7 +11,7 @@ internal static class ConvolutionCheck
     /// <param name="s">Sizes.</param>
     /// <param name="skip">Elements between the images' first ones and addresses that are multiples of 16 bytes.</param>
     /// <param name="tolerance">Of y and dx.</param>
-    /// <param name="weightTolerance">Of dw, which is float32.</param>
+    /// <param name="weightTolerance">Of dw and db, which are float32.</param>
     /// <param name="what">For messages.</param>
     public static void Run(
         CudaDevice device, DType type, ConvShape s, int skip, double tolerance, double weightTolerance, string what)
@@ -23,9 +23,14 @@ internal static class ConvolutionCheck
         using Operand y = Operand.Random(device, type, 5, outputs, skip), dy = Operand.Random(device, type, 6, outputs);
         using Operand bias = Operand.Random(device, DType.Float32, 7, s.OutChannels);
         using Operand residual = Operand.Random(device, type, 8, outputs);
-        double[] expected = [.. residual.Values], expectedDx = [.. dx.Values], expectedDw = [.. dw.Values];
+        using Operand db = Operand.Random(device, DType.Float32, 9, s.OutChannels);
+        double[] expected = [.. residual.Values], expectedDx = [.. dx.Values], expectedDw = [.. dw.Values], expectedDb = [.. db.Values];
         for (int i = 0; i < expected.Length; i++)
+        {
             expected[i] += bias.Values[i % s.OutChannels];
+            expectedDb[i % s.OutChannels] += dy.Values[i];
+        }
+
         EachProduct(s, (at, from, weight) =>
         {
             expected[at] += x.Values[from] * w.Values[weight];
@@ -34,12 +39,13 @@ internal static class ConvolutionCheck
         });
         device.Kernels.Conv3x3Forward(s, x.Ptr, w.Ptr, bias.Ptr, residual.Ptr, y.Ptr);
         device.Kernels.Conv3x3BackwardData(s, dy.Ptr, w.Ptr, new Target(dx.Ptr, true));
-        device.Kernels.Conv3x3BackwardWeight(s, x.Ptr, dy.Ptr, new Target(dw.Ptr, true));
+        device.Kernels.Conv3x3BackwardWeight(s, x.Ptr, dy.Ptr, new Target(dw.Ptr, true), new Target(db.Ptr, true));
         Assert.Multiple(() =>
         {
             Assert.That(y.RelativeError(expected), Is.LessThan(tolerance), $"y of {what}");
             Assert.That(dx.RelativeError(expectedDx), Is.LessThan(tolerance), $"dx of {what}");
             Assert.That(dw.RelativeError(expectedDw), Is.LessThan(weightTolerance), $"dw of {what}");
+            Assert.That(db.RelativeError(expectedDb), Is.LessThan(weightTolerance), $"db of {what}");
         });
     }
 

@@ -120,7 +120,11 @@ public sealed class HopperTests
 
             (Ptr toDw, before) = Numbers(dw.Length, DType.Float32);
             var slope = ProductOutput.Of(DType.BFloat16, 9 * inputs, 9 * inputs, new Target(toDw, splits == 3), default, default);
+            (Ptr toDb, float[] biasBefore) = Numbers(outputs, DType.Float32);
+            (slope.Rows.Sums, slope.Rows.Accumulate) = (toDb.Address, 1);
             Assert.That(kernels.HopperConvolveWeight(shape, x, dy, slope), "weight");
+            CheckColumns(toDb, biasBefore, dys, outputs, "bias");
+            Free(toDb, outputs);
             Check(toDw, splits == 3 ? [.. dw.Zip(before, (a, b) => a + b)] : dw, "weight");
             Free(toY, y.Length);
             Free(toDx, dx.Length);
@@ -230,8 +234,15 @@ public sealed class HopperTests
 
         ProductOutput output = ProductOutput.Of(DType.BFloat16, s.LdC, s.N, new Target(c, accumulate), bias ? t : default,
             residual ? r : default, z ? g : default, gate ? g : default);
+        bool rows = s.TransposeA && !s.TransposeB;
+        (Ptr sums, float[] sumsBefore) = Numbers(s.M, DType.Float32);
+        if (rows)
+            (output.Rows.Sums, output.Rows.Accumulate) = (sums.Address, accumulate ? 1 : 0);
         Assert.That(kernels.HopperProduct(s, a, b, output));
         Check(c, expected, $"{s}, {HopperPlan.Forced}");
+        if (rows)
+            CheckColumns(sums, accumulate ? sumsBefore : new float[s.M], av, s.LdA, $"sums of rows, {s}, {HopperPlan.Forced}");
+        Free(sums, s.M);
         if (z)
             Check(g, inner, "z");
         Free(a, av.Length);
@@ -285,6 +296,16 @@ public sealed class HopperTests
                 }
             }
         }
+    }
+
+    /// <summary>Sums of the columns of x, added to what was there.</summary>
+    private void CheckColumns(Ptr sums, float[] before, float[] x, int stride, string what)
+    {
+        double[] expected = [.. before.Select(v => (double)v)];
+        for (int i = 0; i < x.Length; i++)
+            if (i % stride < expected.Length)
+                expected[i % stride] += x[i];
+        Check(sums, expected, what);
     }
 
     private (Ptr Device, float[] Values) Numbers(long n, DType type)

@@ -81,6 +81,33 @@ public sealed class MatrixTests
         }
     }
 
+    [TestCaseSource(nameof(Tiles))]
+    public void GradientsOfAWeightAndItsBias(object tile)
+    {
+        foreach ((int m, int n, int k) in new[] { (65, 40, 520), (129, 264, 200), (3, 17, 129), (200, 1, 3), (9, 12, 0) })
+            for (int parts = 1; parts < 4; parts += 2)
+                CheckWeightGradient((ProductTile)tile, parts, m, n, k, accumulate: parts == 3);
+    }
+
+    [Test]
+    public void EitherGradientAlone([Values(DType.Float32, DType.BFloat16)] DType type)
+    {
+        const int m = 40, n = 24, k = 300;
+        using Operand dy = Operand.Random(device, type, 1, k * m), x = Operand.Random(device, type, 2, k * n);
+        using Operand dw = Operand.Random(device, DType.Float32, 3, m * n), db = Operand.Random(device, DType.Float32, 4, m);
+        MatMulShape shape = MatMulShape.Contiguous(m, n, k, transposeA: true);
+        device.Kernels.MatMulBackwardWeight(shape, dy.Ptr, x.Ptr, new Target(dw.Ptr, false), new Target(db.Ptr, false));
+        double[] weight = dw.Read(), bias = db.Read();
+        using Operand one = Operand.Random(device, DType.Float32, 5, m * n), other = Operand.Random(device, DType.Float32, 6, m);
+        device.Kernels.MatMulBackwardWeight(shape, dy.Ptr, x.Ptr, new Target(one.Ptr, false), Target.None);
+        device.Kernels.MatMulBackwardWeight(shape, dy.Ptr, x.Ptr, Target.None, new Target(other.Ptr, false));
+        device.Kernels.MatMulBackwardWeight(shape with { N = 0 }, dy.Ptr, x.Ptr, new Target(one.Ptr, false), Target.None);
+        Assert.That(one.Read(), Is.EqualTo(weight), "the weight's, bit by bit");
+        Assert.That(other.RelativeError(bias), Is.LessThan(1e-6), "the bias's");
+        device.Kernels.MatMulBackwardWeight(shape with { N = 0 }, dy.Ptr, x.Ptr, new Target(one.Ptr, false), new Target(db.Ptr, true));
+        Assert.That(db.RelativeError([.. bias.Select(v => 2 * v)]), Is.LessThan(1e-6), "added, a weight without inputs");
+    }
+
     [Test]
     public void OperandsAtOddAddresses([Values(DType.Float32, DType.BFloat16)] DType type, [Values] bool skipA)
     {
@@ -221,6 +248,43 @@ public sealed class MatrixTests
         device.Kernels.MatMulGelu(shape, a.Ptr, b.Ptr, bias.Ptr, Ptr.None, c.Ptr);
         Assert.That(c.Read(), Is.EqualTo(stored), "without z");
         Assert.That(c.RelativeError(expectedGelu), Is.LessThan(tolerance), $"GELU, {parts} parts");
+    }
+
+    private void CheckWeightGradient(ProductTile tile, int parts, int m, int n, int k, bool accumulate)
+    {
+        DType type = tile.Math == ProductMath.Bf16 ? DType.BFloat16 : DType.Float32;
+        device.AllowTf32 = tile.Math == ProductMath.Tf32;
+        ProductPlan.Forced = new ProductPlan(tile, parts);
+        if (tile.Aligned)
+            (m, n) = (Round(m, 8), Round(n, 8));
+        using Operand dy = Operand.Random(device, type, 1, Math.Max(1, k * m)), x = Operand.Random(device, type, 2, Math.Max(1, k * n));
+        using Operand dw = Operand.Random(device, DType.Float32, 3, m * n), db = Operand.Random(device, DType.Float32, 4, m);
+        double[] weight = new double[m * n], bias = new double[m];
+        for (int i = 0; i < m; i++)
+        {
+            bias[i] = accumulate ? db.Values[i] : 0;
+            for (int p = 0; p < k; p++)
+                bias[i] += dy.Values[p * m + i];
+            for (int j = 0; j < n; j++)
+            {
+                weight[i * n + j] = accumulate ? dw.Values[i * n + j] : 0;
+                for (int p = 0; p < k; p++)
+                    weight[i * n + j] += dy.Values[p * m + i] * x.Values[p * n + j];
+            }
+        }
+
+        device.Kernels.MatMulBackwardWeight(MatMulShape.Contiguous(m, n, k, transposeA: true), dy.Ptr, x.Ptr,
+            new Target(dw.Ptr, accumulate), new Target(db.Ptr, accumulate));
+        string what = $"{tile} {parts} parts {m}x{n}x{k}";
+        double tolerance = tile.Math == ProductMath.Tf32 ? 1e-3 : 1e-6;
+        if (k == 0 && !accumulate)
+        {
+            Assert.That(dw.Read().Concat(db.Read()), Is.All.Zero, what);
+            return;
+        }
+
+        Assert.That(dw.RelativeError(weight), Is.LessThan(tolerance), $"weight, {what}");
+        Assert.That(db.RelativeError(bias), Is.LessThan(tolerance), $"bias, {what}");
     }
 
     /// <summary>x Φ(x), Φ by Simpson's rule.</summary>

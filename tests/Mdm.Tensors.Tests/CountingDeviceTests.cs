@@ -8,16 +8,16 @@ namespace Mdm.Tensors.Tests;
 public sealed class CountingDeviceTests
 {
     [Test]
-    public void AProductCountsTwiceItsSizesForwardAndTwiceThatBackward()
+    public void AProductCountsTwiceItsSizesForwardAndTwiceThatAndTheBiasBackward()
     {
         const int rows = 6, inputs = 7, outputs = 5, product = 2 * rows * inputs * outputs;
         KernelFamily[] families = Measure(out CountingKernels counter,
             [new(2, 3, inputs), new(outputs, inputs), new(outputs)], t => Op.Linear(t[0], t[1], t[2]));
         Assert.Multiple(() =>
         {
-            Assert.That(counter.ByFamily[KernelFamily.Matrix], Is.EqualTo(new Work(3, 3 * product,
-                4 * (3 * (rows * inputs + outputs * inputs + rows * outputs) + outputs))));
-            Assert.That(counter.ByKernel["SumColumns"].Operations, Is.EqualTo(rows * outputs));
+            Assert.That(counter.ByFamily[KernelFamily.Matrix], Is.EqualTo(new Work(3, 3 * product + rows * outputs,
+                4 * (3 * (rows * inputs + outputs * inputs + rows * outputs) + 2 * outputs))));
+            Assert.That(counter.ByKernel["MatMulBackwardWeight"].Operations, Is.EqualTo(product + rows * outputs));
             Assert.That(families, Has.Length.EqualTo(counter.Total.Calls));
         });
     }
@@ -28,15 +28,15 @@ public sealed class CountingDeviceTests
     public void AConvolutionCountsNineTaps(int stride, bool upsample)
     {
         const int inputs = 4, outputs = 3;
-        Measure(out CountingKernels counter, [new(2, 5, 7, inputs), new(outputs, 3, 3, inputs)],
-            t => Op.Conv3x3(t[0], t[1], null, stride, upsample));
+        Measure(out CountingKernels counter, [new(2, 5, 7, inputs), new(outputs, 3, 3, inputs), new(outputs)],
+            t => Op.Conv3x3(t[0], t[1], t[2], stride, upsample));
         int pixels = upsample ? 10 * 14 : stride == 2 ? 3 * 4 : 5 * 7;
         long expected = 2L * 2 * pixels * outputs * 9 * inputs;
         Assert.Multiple(() =>
         {
             Assert.That(counter.ByKernel["Conv3x3Forward"].Operations, Is.EqualTo(expected));
             Assert.That(counter.ByKernel["Conv3x3BackwardData"].Operations, Is.EqualTo(expected));
-            Assert.That(counter.ByKernel["Conv3x3BackwardWeight"].Operations, Is.EqualTo(expected));
+            Assert.That(counter.ByKernel["Conv3x3BackwardWeight"].Operations, Is.EqualTo(expected + 2 * pixels * outputs));
         });
     }
 

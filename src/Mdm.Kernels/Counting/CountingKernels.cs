@@ -52,6 +52,14 @@ public sealed partial class CountingKernels : IKernels
             Read(a, m * k) + Read(b, k * n) + Write(c, m * n) + Read(bias, n) + Read(residual, m * n));
     }
 
+    public void MatMulBackwardWeight(in MatMulShape shape, Ptr dy, Ptr x, Target dw, Target db)
+    {
+        long m = shape.M, n = shape.N, k = shape.K;
+        if (!dw.IsNone || !db.IsNone)
+            Count(KernelFamily.Matrix, (dw.IsNone ? 0 : 2 * m * n * k) + (db.IsNone ? 0 : m * k),
+                Read(dy, m * k) + (dw.IsNone ? 0 : Read(x, k * n)) + Write(dw, m * n) + Write(db, m));
+    }
+
     public void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c)
     {
         long m = shape.M, n = shape.N, k = shape.K;
@@ -79,11 +87,12 @@ public sealed partial class CountingKernels : IKernels
             Count(KernelFamily.Convolution, operations, Read(dy, output) + Read(w, weight) + Write(dx, input));
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
     {
         (long operations, long input, long weight, long output) = Sizes(shape);
-        if (!dw.IsNone)
-            Count(KernelFamily.Convolution, operations, Read(x, input) + Read(dy, output) + Write(dw, weight));
+        if (!dw.IsNone || !db.IsNone)
+            Count(KernelFamily.Convolution, (dw.IsNone ? 0 : operations) + (db.IsNone ? 0 : output),
+                (dw.IsNone ? 0 : Read(x, input)) + Read(dy, output) + Write(dw, weight) + Write(db, shape.OutChannels));
     }
 
     private static (long Operations, long Input, long Weight, long Output) Sizes(in ConvShape s)

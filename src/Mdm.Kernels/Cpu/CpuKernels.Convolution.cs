@@ -17,8 +17,9 @@ public sealed unsafe partial class CpuKernels
             Convolution.Run(shape, true, dy.F32, w.F32, null, null, dx.Ptr.F32, dx.Accumulate);
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
     {
+        SumColumns((long)shape.Batch * shape.OutHeight * shape.OutWidth, shape.OutChannels, dy, db);
         if (!dw.IsNone)
             ConvWeightGradient.Run(shape, x.F32, dy.F32, dw.Ptr.F32, dw.Accumulate);
     }

@@ -21,6 +21,12 @@ public sealed unsafe partial class CpuKernels
         Product.Run(ref job);
     }
 
+    public void MatMulBackwardWeight(in MatMulShape shape, Ptr dy, Ptr x, Target dw, Target db)
+    {
+        SumColumns(shape.K, shape.M, dy, db);
+        MatMul(shape, dy, x, dw);
+    }
+
     public void MatMulGelu(in MatMulShape shape, Ptr a, Ptr b, Ptr bias, Ptr z, Ptr c)
     {
         Ptr product = z.IsNone ? c : z;

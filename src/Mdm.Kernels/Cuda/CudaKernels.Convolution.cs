@@ -19,11 +19,14 @@ internal sealed partial class CudaKernels
                 ProductOutput.Of(dy.Type, shape.InChannels, shape.InChannels, dx, default, default)));
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
     {
         int row = 9 * shape.InChannels;
-        if (!dw.IsNone)
-            Convolve(new ConvCall(ConvPass.Weight, shape, x, dy, ProductOutput.Of(x.Type, row, row, dw, default, default)));
+        if (dw.IsNone || row == 0)
+            SumColumns((long)shape.Batch * shape.OutHeight * shape.OutWidth, shape.OutChannels, dy, db);
+        else
+            Convolve(new ConvCall(ConvPass.Weight, shape, x, dy,
+                WithRowSums(ProductOutput.Of(x.Type, row, row, dw, default, default), db)));
     }
 
     /// <summary>Every product of a convolution passes here.</summary>
@@ -40,14 +43,15 @@ internal sealed partial class CudaKernels
 
     private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, [.. Way.All(key.Math), .. OtherProposals], way =>
     {
-        using Scratch c = device.Borrow(call.Count * sizeof(float));
-        return TryConvolve(way, call with { Output = call.Output.Elsewhere(c.As(DType.UInt8).Address, 0) });
+        using Scratch c = device.Borrow(call.Count * sizeof(float)), rows = device.Borrow(call.Shape.OutChannels * sizeof(float));
+        return TryConvolve(
+            way, call with { Output = call.Output.Elsewhere(c.As(DType.UInt8).Address, 0, rows.As(DType.UInt8).Address) });
     });
 
     /// <summary>Computes a convolution in one way; false: that is none for it.</summary>
     private bool TryConvolve(Way way, in ConvCall call) => way.Maker switch
     {
-        Maker.Library => LibraryConvolve(call, way.Tile),
+        Maker.Library => LibraryConvolve(call, way.Tile) && SumBias(call.OutPixels, call.Shape.OutChannels, call.Other, call.Output.Rows),
         Maker.Hopper => HopperConvolve(call, way),
         Maker.Portable => PortableConvolve(call, way),
         _ => HopperConvolve(call, way) || PortableConvolve(call, way),
@@ -160,14 +164,11 @@ internal sealed partial class CudaKernels
     private bool DoubledWeightGradient(in ConvShape shape, Ptr x, Ptr dy, in ProductOutput output, Way way)
     {
         int inputs = shape.InChannels, outputs = shape.OutChannels;
-        if (inputs == 0 || outputs == 0)
-            return true;
         var arguments = new ConvArguments
         {
             A = dy.Address,
             B = x.Address,
             Image = new ConvImage(shape.Height, shape.Width, inputs, 1),
-            Gradient = new ConvImage(shape.OutHeight, shape.OutWidth, outputs, 2),
             N = 4 * inputs,
         };
         for (int parity = 0; parity < 4; parity++)
@@ -183,11 +184,12 @@ internal sealed partial class CudaKernels
         ProductOutput sums = output;
         sums.Columns = (arguments.N + 7) / 8 * 8;
         using Scratch partial = Partial(4 * arguments.Parts, outputs, ref sums);
+        using Scratch rows = PartialRows(4 * arguments.Parts * arguments.TilesN, outputs, ref sums);
         arguments.Output = sums;
         Run(tile, "conv_weight_doubled", 4, arguments);
         Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs, 256), 256, 0,
             partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat,
-            output.Accumulate);
+            output.Accumulate, Arg.By(in sums.Rows));
         return true;
     }
 
@@ -231,14 +233,8 @@ internal sealed partial class CudaKernels
         int others = kernel switch { "conv_weight" => m, "conv_data" => arguments.N, _ => arguments.Image.Channels };
         if (Plan(a.Type, products, products == 1, others, ref arguments, way) is not { } tile)
             return false;
-        if (arguments.Parts == 1)
-        {
-            arguments.Output = output;
-            Run(tile, kernel, products, arguments);
-            return true;
-        }
-
-        using Scratch partial = Partial(arguments.Parts, m, ref output);
+        using Scratch partial = Parts(arguments.Parts, m, ref output);
+        using Scratch rows = PartialRows(arguments.Parts * arguments.TilesN, m, ref output);
         arguments.Output = output;
         Run(tile, kernel, products, arguments);
         SumParts(a.Type, output, default, m, arguments.N, arguments.Parts);

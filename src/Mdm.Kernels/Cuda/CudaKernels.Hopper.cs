@@ -31,10 +31,11 @@ internal sealed partial class CudaKernels
             ? TensorBoxes.Matrix(b.Address, shape.K, shape.N, shape.LdB, HopperPlan.Depth, plan.TileN / plan.Cluster)
             : TensorBoxes.Matrix(b.Address, shape.N, shape.K, shape.LdB, 64, HopperPlan.Depth)];
         HopperWork work = plan.Work;
-        using Scratch partial = HopperPartial(work, shape.M, ref output);
+        using Scratch partial = Parts(work.Splits, shape.M, ref output);
+        using Scratch rows = PartialRows(work.Splits * work.TilesN, shape.M, ref output);
         device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes,
             Arg.By(in mapA), Arg.By(in mapB), Arg.By(in work), Arg.By(in output), shape.M, shape.N);
-        SumSplits(work, a.Type, output, shape.M, shape.N);
+        SumParts(a.Type, output, default, shape.M, shape.N, work.Splits);
         return true;
     }
 
@@ -59,10 +60,10 @@ internal sealed partial class CudaKernels
         TensorMap weightMap = hopper.Maps[new TensorBoxes(w.Address, 3, shape.InChannels, 9, shape.OutChannels, 0,
             shape.InChannels, 9L * shape.InChannels, 0, 64, 1, transposed ? HopperPlan.Depth : plan.TileN / plan.Cluster, 0)];
         HopperWork work = plan.Work;
-        using Scratch partial = HopperPartial(work, pixels, ref output);
+        using Scratch partial = Parts(work.Splits, pixels, ref output);
         device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes,
             Arg.By(in imageMap), Arg.By(in weightMap), Arg.By(in work), Arg.By(in boxes), Arg.By(in output), n);
-        SumSplits(work, image.Type, output, pixels, n);
+        SumParts(image.Type, output, default, pixels, n, work.Splits);
         return true;
     }
 
@@ -83,10 +84,11 @@ internal sealed partial class CudaKernels
         TensorMap dyMap = hopper.Maps[ImageBoxes(dy, shape, shape.OutChannels, boxes, HopperPlan.Depth)];
         TensorMap xMap = hopper.Maps[ImageBoxes(x, shape, shape.InChannels, boxes, HopperPlan.Depth)];
         HopperWork work = plan.Work;
-        using Scratch partial = HopperPartial(work, shape.OutChannels, ref output);
+        using Scratch partial = Parts(work.Splits, shape.OutChannels, ref output);
+        using Scratch rows = PartialRows(work.Splits * work.TilesN, shape.OutChannels, ref output);
         device.Launch(new(module, kernel), Grid(plan), Hopper.Threads, Hopper.SharedBytes, Arg.By(in dyMap), Arg.By(in xMap),
             Arg.By(in work), Arg.By(in boxes), Arg.By(in output), shape.OutChannels, shape.InChannels);
-        SumSplits(work, x.Type, output, shape.OutChannels, 9 * shape.InChannels);
+        SumParts(x.Type, output, default, shape.OutChannels, 9 * shape.InChannels, work.Splits);
         return true;
     }
 
@@ -104,14 +106,4 @@ internal sealed partial class CudaKernels
 
     private int Grid(in HopperPlan plan) =>
         (int)Math.Min(plan.Work.Pieces, device.Properties.Multiprocessors / plan.Cluster) * plan.Cluster;
-
-    /// <summary>Room for the sums of each split; none if there is one.</summary>
-    private Scratch HopperPartial(in HopperWork work, int m, ref ProductOutput output) =>
-        work.Splits > 1 ? Partial(work.Splits, m, ref output) : default;
-
-    private void SumSplits(in HopperWork work, DType type, in ProductOutput output, int m, int n)
-    {
-        if (work.Splits > 1)
-            SumParts(type, output, default, m, n, work.Splits);
-    }
 }

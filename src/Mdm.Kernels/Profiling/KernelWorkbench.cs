@@ -9,6 +9,9 @@ public sealed partial class KernelWorkbench
     private static readonly (string Kernel, string Shape, int Numbers, Action<KernelWorkbench, int[], string> Run)[] s_kernels =
     [
         ("MatMul", "MxNxK, with NN, NT or TN behind it", 3, (w, n, text) => w.MatMul(n, text)),
+        ("MatMulBackwardWeight", "OUTxINxROWS", 3, (w, n, _) => w.Kernels.MatMulBackwardWeight(
+            MatMulShape.Contiguous(n[0], n[1], n[2], transposeA: true), w.Array((long)n[0] * n[2]), w.Array((long)n[1] * n[2]),
+            new Target(w.Floats((long)n[0] * n[1]), false), new Target(w.Floats(n[0]), false))),
         ("Conv3x3Forward", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 0)),
         ("Conv3x3BackwardData", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 1)),
         ("Conv3x3BackwardWeight", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 2)),

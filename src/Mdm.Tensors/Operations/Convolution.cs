@@ -26,10 +26,8 @@ public static partial class Op
         return Tape.Record(y, [x, w, b, residual], saved: [x, w], dy =>
         {
             dy.Pass(residual);
-            if (b is { RequiresGradient: true })
-                k.SumColumns((long)shape.Batch * shape.OutHeight * shape.OutWidth, shape.OutChannels, dy.Ptr, dy.Target(b));
-            if (w.RequiresGradient)
-                k.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, dy.Target(w));
+            if (w.RequiresGradient || b is { RequiresGradient: true })
+                k.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, dy.Target(w), dy.Target(b));
             if (x.RequiresGradient)
                 k.Conv3x3BackwardData(shape, dy.Ptr, w.PtrAs(x.Type), dy.Target(x));
         });

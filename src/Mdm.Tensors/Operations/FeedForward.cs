@@ -31,18 +31,16 @@ public static partial class Op
         return Tape.Record(y, [x, w, b, v, d, residual], saved: [x, w, v, z, h], dy =>
         {
             dy.Pass(residual);
-            if (d is { RequiresGradient: true })
-                k.SumColumns(rows, outputs, dy.Ptr, dy.Target(d));
-            if (v.RequiresGradient)
-                k.MatMul(MatMulShape.Contiguous(outputs, hidden, rows, transposeA: true), dy.Ptr, h.Ptr, dy.Target(v));
+            if (v.RequiresGradient || d is { RequiresGradient: true })
+                k.MatMulBackwardWeight(MatMulShape.Contiguous(outputs, hidden, rows, transposeA: true), dy.Ptr, h.Ptr,
+                    dy.Target(v), dy.Target(d));
             if (!x.RequiresGradient && !w.RequiresGradient && b is not { RequiresGradient: true })
                 return;
             Tensor dz = Tensor.Like(h);
             k.MatMulGeluBackward(MatMulShape.Contiguous(rows, hidden, outputs), dy.Ptr, v.PtrAs(x.Type), z!.Ptr, dz.Ptr);
-            if (b is { RequiresGradient: true })
-                k.SumColumns(rows, hidden, dz.Ptr, dy.Target(b));
-            if (w.RequiresGradient)
-                k.MatMul(MatMulShape.Contiguous(hidden, inputs, rows, transposeA: true), dz.Ptr, x.Ptr, dy.Target(w));
+            if (w.RequiresGradient || b is { RequiresGradient: true })
+                k.MatMulBackwardWeight(MatMulShape.Contiguous(hidden, inputs, rows, transposeA: true), dz.Ptr, x.Ptr,
+                    dy.Target(w), dy.Target(b));
             if (x.RequiresGradient)
                 k.MatMul(MatMulShape.Contiguous(rows, inputs, hidden), dz.Ptr, w.PtrAs(x.Type), dy.Target(x));
         });

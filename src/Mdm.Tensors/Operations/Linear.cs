@@ -23,10 +23,9 @@ public static partial class Op
         return Tape.Record(y, [x, w, b, residual], saved: [x, w], dy =>
         {
             dy.Pass(residual);
-            if (b is { RequiresGradient: true })
-                k.SumColumns(rows, outputs, dy.Ptr, dy.Target(b));
-            if (w.RequiresGradient)
-                k.MatMul(MatMulShape.Contiguous(outputs, inputs, rows, transposeA: true), dy.Ptr, x.Ptr, dy.Target(w));
+            if (w.RequiresGradient || b is { RequiresGradient: true })
+                k.MatMulBackwardWeight(MatMulShape.Contiguous(outputs, inputs, rows, transposeA: true), dy.Ptr, x.Ptr,
+                    dy.Target(w), dy.Target(b));
             if (x.RequiresGradient)
                 k.MatMul(MatMulShape.Contiguous(rows, inputs, outputs), dy.Ptr, w.PtrAs(x.Type), dy.Target(x));
         });

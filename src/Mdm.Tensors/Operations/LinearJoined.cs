@@ -22,15 +22,13 @@ public static partial class Op
             new Target(y.Ptr, true));
         return Tape.Record(y, [x, skip, w, b], saved: [x, skip, w], dy =>
         {
-            if (b is { RequiresGradient: true })
-                k.SumColumns(rows, outputs, dy.Ptr, dy.Target(b));
+            Target dw = dy.Target(w);
+            if (w.RequiresGradient || b is { RequiresGradient: true })
+                k.MatMulBackwardWeight(new(outputs, first, rows, true, false, outputs, first, inputs), dy.Ptr, x.Ptr, dw,
+                    dy.Target(b));
             if (w.RequiresGradient)
-            {
-                Target dw = dy.Target(w);
-                k.MatMul(new(outputs, first, rows, true, false, outputs, first, inputs), dy.Ptr, x.Ptr, dw);
                 k.MatMul(new(outputs, second, rows, true, false, outputs, second, inputs), dy.Ptr, skip.Ptr,
                     dw with { Ptr = dw.Ptr + first });
-            }
 
             if (x.RequiresGradient)
                 k.MatMul(new(rows, first, outputs, false, false, outputs, inputs, first), dy.Ptr, w.PtrAs(x.Type), dy.Target(x));

@@ -7,8 +7,9 @@ namespace Mdm.Kernels.Cuda.Products;
 /// that are multiples of 16 bytes; <c>MDM_HOPPER=0</c> turns it off. What it does not serve, the portable kernels do.</summary>
 internal sealed class Hopper
 {
-    /// <summary>Dynamic shared memory: the ring of stages, and what brings it to a multiple of 1,024 bytes.</summary>
-    public const int SharedBytes = (192 * 1024) + 1024;
+    /// <summary>Dynamic shared memory: the ring of stages, 8 columns of ones, and what brings both to a multiple of 1,024
+    /// bytes.</summary>
+    public const int SharedBytes = (192 + 2) * 1024;
 
     /// <summary>Threads of a block: a warpgroup that copies and two that multiply.</summary>
     public const int Threads = 384;

@@ -6,6 +6,16 @@ namespace Mdm.Kernels.Cuda.Products;
 
 // The structures of kernels/include/output.cuh, conv_operands.cuh, matmul.cu and conv.cu: same fields, same order.
 
+/// <summary>Sums of the rows of A beside a product: the gradient of a bias.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct RowSums
+{
+    public nint Partial;
+    public nint Sums;
+    public int Pieces;
+    public int Accumulate;
+}
+
 /// <summary>What happens to a product before it is written.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct ProductOutput
@@ -21,6 +31,7 @@ internal struct ProductOutput
     public int Accumulate;
     public int IsFloat;
     public int Vector;
+    public RowSums Rows;
 
     /// <summary>The epilogue of a product whose operands have a type.</summary>
     /// <param name="type">Type of the operands, of z and of the gate.</param>
@@ -55,7 +66,13 @@ internal struct ProductOutput
     /// <summary>The same with the result elsewhere, for trying out. It still reads what it read.</summary>
     /// <param name="c">Memory like that of c.</param>
     /// <param name="z">Memory like that of z.</param>
-    public readonly ProductOutput Elsewhere(nint c, nint z) => this with { C = c, Z = Z == 0 ? 0 : Z == C ? c : z };
+    /// <param name="rows">Memory like that of the sums of rows.</param>
+    public readonly ProductOutput Elsewhere(nint c, nint z, nint rows) => this with
+    {
+        C = c,
+        Z = Z == 0 ? 0 : Z == C ? c : z,
+        Rows = Rows with { Sums = Rows.Sums == 0 ? 0 : rows },
+    };
 
     /// <summary>What decides on the speed of a product that ends so.</summary>
     /// <param name="math">How it is formed.</param>
@@ -63,7 +80,7 @@ internal struct ProductOutput
     public readonly ProductTraits Traits(ProductMath math, nint operands) =>
         (Bias != 0 ? ProductTraits.Bias : 0) | (Residual != 0 ? ProductTraits.Residual : 0)
         | (Accumulate != 0 ? ProductTraits.Accumulate : 0) | (Z != 0 ? ProductTraits.Gelu : 0) | (Gate != 0 ? ProductTraits.Gate : 0)
-        | (IsFloat != 0 && math == ProductMath.Bf16 ? ProductTraits.Float : 0)
+        | (Rows.Sums != 0 ? ProductTraits.RowSums : 0) | (IsFloat != 0 && math == ProductMath.Bf16 ? ProductTraits.Float : 0)
         | (((operands | C | Bias | Residual | Z | Gate) & 15) != 0 ? ProductTraits.Unaligned : 0);
 }
 
@@ -168,7 +185,6 @@ internal struct ConvArguments
     public nint B;
     public ProductOutput Output;
     public ConvImage Image;
-    public ConvImage Gradient;
     public FourTaps Taps;
     public int N;
     public int WeightRow;

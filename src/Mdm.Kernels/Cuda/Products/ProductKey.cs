@@ -18,6 +18,9 @@ internal enum ProductTraits
 
     /// <summary>An address is no multiple of 16 bytes.</summary>
     Unaligned = 64,
+
+    /// <summary>The gradient of a bias beside that of the weight.</summary>
+    RowSums = 128,
 }
 
 /// <summary>All that decides on the speed of a matrix product.</summary>
@@ -48,10 +51,13 @@ internal enum ConvPass
 /// <param name="Output">Where the result goes, with bias and residual.</param>
 internal readonly record struct ConvCall(ConvPass Pass, ConvShape Shape, Ptr Image, Ptr Other, ProductOutput Output)
 {
+    /// <summary>Pixels of y.</summary>
+    public long OutPixels => (long)Shape.Batch * Shape.OutHeight * Shape.OutWidth;
+
     /// <summary>Elements of the result.</summary>
     public long Count => Pass switch
     {
-        ConvPass.Forward => (long)Shape.Batch * Shape.OutHeight * Shape.OutWidth * Shape.OutChannels,
+        ConvPass.Forward => OutPixels * Shape.OutChannels,
         ConvPass.Data => (long)Shape.Batch * Shape.Height * Shape.Width * Shape.InChannels,
         _ => 9L * Shape.InChannels * Shape.OutChannels,
     };
