@@ -17,7 +17,7 @@ public sealed unsafe partial class CpuKernels
             Convolution.Run(shape, true, dy.F32, w.F32, null, null, dx.Ptr.F32, dx.Accumulate);
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db = default)
     {
         SumColumns((long)shape.Batch * shape.OutHeight * shape.OutWidth, shape.OutChannels, dy, db);
         if (!dw.IsNone)

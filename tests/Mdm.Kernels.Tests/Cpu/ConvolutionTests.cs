@@ -86,8 +86,12 @@ public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFi
             for (int i = 0; i < s.InChannels; i++)
                 expected[w + i] += (double)o.Y.Address[y] * o.X.Address[x + i];
         });
-        kernels.Conv3x3BackwardWeight(s, o.X.Ptr, o.Y.Ptr, new Target(o.W.Ptr, accumulate));
+        double[] bias = [.. o.Bias.Span.ToArray().Select(b => accumulate ? (double)b : 0)];
+        for (int i = 0; i < o.Y.Length; i++)
+            bias[i % s.OutChannels] += o.Y.Span[i];
+        kernels.Conv3x3BackwardWeight(s, o.X.Ptr, o.Y.Ptr, new Target(o.W.Ptr, accumulate), new Target(o.Bias.Ptr, accumulate));
         Assert.That(o.W.RelativeError(expected), Is.LessThan(2e-6));
+        Assert.That(o.Bias.RelativeError(bias), Is.LessThan(2e-6));
         Assert.That(o.W.GuardsIntact());
     }
 
