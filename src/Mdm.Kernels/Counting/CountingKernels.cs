@@ -87,7 +87,7 @@ public sealed partial class CountingKernels : IKernels
             Count(KernelFamily.Convolution, operations, Read(dy, output) + Read(w, weight) + Write(dx, input));
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db = default)
     {
         (long operations, long input, long weight, long output) = Sizes(shape);
         if (!dw.IsNone || !db.IsNone)

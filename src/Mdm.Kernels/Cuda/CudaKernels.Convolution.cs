@@ -19,7 +19,7 @@ internal sealed partial class CudaKernels
                 ProductOutput.Of(dy.Type, shape.InChannels, shape.InChannels, dx, default, default)));
     }
 
-    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db)
+    public void Conv3x3BackwardWeight(in ConvShape shape, Ptr x, Ptr dy, Target dw, Target db = default)
     {
         int row = 9 * shape.InChannels;
         if (dw.IsNone || row == 0)
