@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Mdm.Kernels;
 using Mdm.Kernels.Counting;
 using Mdm.Model.Configuration;
@@ -18,7 +19,9 @@ namespace Mdm.Bench;
 internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, bool Fp16)
 {
     /// <summary>Enough that a step is recorded before the measured ones begin.</summary>
-    private const int WarmUp = 6;
+    private const int WarmUp = 5;
+
+    private bool _first = true;
 
     public void Run(string configPath, IEnumerable<int> training, IEnumerable<int> sampling)
     {
@@ -44,15 +47,12 @@ internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, boo
     {
         using IDisposable steps = make(device);
         device.ResetPeak();
-        double ready = 0;
+        run(steps);
+        device.Synchronize();
+        double? ready = _first ? (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds : null;
+        _first = false;
         for (int i = 0; i < WarmUp; i++)
-        {
             run(steps);
-            if (i > 0)
-                continue;
-            device.Synchronize();
-            ready = (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds;
-        }
 
         var seconds = new double[Steps];
         for (int i = 0; i < Steps; i++)
@@ -72,6 +72,7 @@ internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, boo
             TFLOPS = Operations(make, run) / median / 1e12,
             FirstStepAfterSeconds = ready,
             PeakMemoryMiB = device.Memory.Peak / 1048576.0,
+            HeldMemoryMiB = device.Memory.Reserved / 1048576.0,
         });
     }
 
@@ -84,5 +85,7 @@ internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, boo
         return counting.Counter.Total.Operations;
     }
 
-    private static void Print(object row) => Console.WriteLine(JsonSerializer.Serialize(row));
+    private static readonly JsonSerializerOptions s_json = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+
+    private static void Print(object row) => Console.WriteLine(JsonSerializer.Serialize(row, s_json));
 }

@@ -12,12 +12,20 @@ fails costs only itself and times from the start of the process mean something.
 """
 import argparse
 import contextlib
+import gc
 import json
 import os
 import sys
 import time
+import traceback
 
-STARTED = time.perf_counter() - (time.time() - os.stat(f"/proc/{os.getpid()}").st_ctime)
+
+def since_start():
+    """Seconds since this process was started, the interpreter's own start included."""
+    with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
+        ticks = int(stat.read().rpartition(")")[2].split()[19])
+        return float(uptime.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+
 
 import torch
 import yaml
@@ -25,7 +33,7 @@ import yaml
 from networks import UNet
 from training_step import check, levels_of, loss_of, pyramid, text_width
 
-WARM_UP = 4
+WARM_UP = 5
 
 
 def report(name, seconds, batch, extra):
@@ -58,11 +66,21 @@ class Timer:
 def compiled(function, mode):
     if mode == "eager":
         return function
-    return torch.compile(function, mode="reduce-overhead" if mode == "graphs" else None)
+    if not hasattr(torch, "compile"):
+        sys.exit(f"PyTorch {torch.__version__} has no torch.compile, expected 2.0 or later")
+    torch._dynamo.reset()  # what was compiled for another batch must not lead to code for any batch, which is slower
+    return torch.compile(function, mode="reduce-overhead" if mode == "graphs" else None, dynamic=False)
 
 
 def autocast(device, dtype):
     return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
+
+
+def captions(batch, tokens, width, device, dtype):
+    """Of 8 to 16 tokens, the rest is padding: those of `mdm`'s measurements."""
+    lengths = 8 + torch.arange(batch, device=device) % 9
+    return (torch.randn(batch, tokens, width, device=device, dtype=dtype),
+            (torch.arange(tokens, device=device) < lengths[:, None]).to(dtype))
 
 
 def train(config, device, dtype, mode, batch, steps, tokens, first):
@@ -74,7 +92,7 @@ def train(config, device, dtype, mode, batch, steps, tokens, first):
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0, **fused)
     size = config["reader_config"]["image_size"]
     images = torch.rand(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    text = (torch.randn(batch, tokens, width, device=device), torch.ones(batch, tokens, device=device))
+    text = captions(batch, tokens, width, device, torch.float32)
     levels = pyramid(images, levels_of(config))
     decay, clip = config.get("ema_decay", 0.9999), config.get("gradient_clip_norm", 2)
 
@@ -103,21 +121,17 @@ def train(config, device, dtype, mode, batch, steps, tokens, first):
 def sample(config, device, dtype, mode, batch, steps, tokens, first):
     width = text_width(config)
     network = UNet(config["unet_config"], width).to(device).to(memory_format=torch.channels_last).eval()
-    if dtype != torch.float32:
-        network = network.to(dtype)  # sampling needs no float32 weights
+    network = network.to(dtype)  # sampling needs no float32 weights, and without them no autocast
     size, w = config["reader_config"]["image_size"], 5.0
     x = torch.randn(batch, 3, size, size, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     levels = pyramid(x, levels_of(config))
-    text = (torch.randn(2 * batch, tokens, width, device=device, dtype=dtype),
-            torch.ones(2 * batch, tokens, device=device, dtype=dtype))
+    with torch.no_grad():  # once per picture, as in `mdm`
+        text = network.encode_text(*captions(2 * batch, tokens, width, device, dtype))
 
     # One step with guidance: the network on a doubled batch, the guided prediction, clamping, DDIM's update.
     def denoise(noisy, times):
-        doubled = [torch.cat([y, y]) for y in noisy]
-        with autocast(device, dtype):
-            outputs = network(doubled if len(doubled) > 1 else doubled[0], times, *text)
         result = []
-        for y, output in zip(noisy, outputs if isinstance(outputs, list) else [outputs]):
+        for y, output in zip(noisy, network.level([torch.cat([y, y]) for y in noisy], times, text, {}, None)[0]):
             without, with_text = output.chunk(2)
             v = without + w * (with_text - without)
             clean = (0.8 * y - 0.6 * v).clamp(-1, 1)
@@ -140,18 +154,18 @@ def sample(config, device, dtype, mode, batch, steps, tokens, first):
 def measure(what, step, device, mode, batch, steps, first):
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    for i in range(WARM_UP):
-        step()
-        if i == 0:
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            ready = time.perf_counter() - STARTED
-    seconds = Timer(device).measure(step, steps)
     extra = {"Mode": mode, "Batch": batch}
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     if first:
-        extra["FirstStepAfterSeconds"] = ready
+        extra["FirstStepAfterSeconds"] = since_start()
+    for _ in range(WARM_UP):
+        step()
+    seconds = Timer(device).measure(step, steps)
     if device.type == "cuda":
         extra["PeakMemoryMiB"] = torch.cuda.max_memory_allocated() / 2**20
+        extra["HeldMemoryMiB"] = torch.cuda.max_memory_reserved() / 2**20
     report(f"{what} batch {batch} {mode}", seconds, batch, extra)
 
 
@@ -167,7 +181,8 @@ def main():
     parser.add_argument("--check", metavar="FILE")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float32 if options.float32 else torch.bfloat16
+    # On a processor, where this only rehearses, not every operation has bfloat16.
+    dtype = torch.float32 if options.float32 or device.type == "cpu" else torch.bfloat16
     with open(options.config, encoding="utf-8") as file:
         config = yaml.safe_load(file)
     if options.check:
@@ -177,13 +192,21 @@ def main():
     torch.set_float32_matmul_precision("high")
     print(json.dumps({"Device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
                       "PyTorch": torch.__version__, "Config": os.path.basename(options.config)}), flush=True)
-    first = True
+    first, failures = True, 0
     for act, batches in ((train, options.train), (sample, options.sample)):
         for batch in [int(b) for b in batches.split(",") if b]:
-            act(config, device, dtype, options.mode, batch, options.steps, options.tokens, first)
+            try:
+                act(config, device, dtype, options.mode, batch, options.steps, options.tokens, first)
+            except Exception as error:  # one that fails, for want of memory say, must not cost the others
+                failures += 1
+                print(json.dumps({"Name": f"{act.__name__} batch {batch} {options.mode}",
+                                  "Error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}), flush=True)
+                traceback.print_exc()
             first = False
+            gc.collect()
             if device.type == "cuda":
                 torch.cuda.empty_cache()
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

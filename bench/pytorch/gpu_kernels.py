@@ -8,15 +8,17 @@ bfloat16; one line of JSON per operation: seconds and TFLOP/s or GB/s as the pro
 import json
 import re
 import sys
+import time
 
 import torch
 import torch.nn.functional as F
 
 ROUNDS = 20
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def rand(*shape):
-    return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+    return torch.randn(*shape, device=DEVICE, dtype=torch.bfloat16)
 
 
 def image(b, h, w, c):
@@ -68,15 +70,33 @@ def group_norm(n, backward):
     act = torch.compile(lambda x: F.silu(F.group_norm(x, groups, gamma, beta) * (1 + s) + t))
     if not backward:
         return (lambda: act(x)), 0, 4 * x.numel()
-    x.requires_grad_()
+    leaves = [leaf.requires_grad_() for leaf in (x, gamma, beta, s, t)]
     out = act(x)
     grad = torch.randn_like(out)
-    return (lambda: torch.autograd.grad(out, x, grad, retain_graph=True)), 0, 6 * x.numel()
+    return (lambda: torch.autograd.grad(out, leaves, grad, retain_graph=True)), 0, 6 * x.numel()
 
 
-def layer_norm(n, _):
-    x = rand(*n[:2])
-    return (lambda: F.layer_norm(x, (n[1],))), 0, 4 * x.numel()
+def layer_norm(n, backward):
+    x, gamma, beta = rand(*n[:2]), rand(n[1]), rand(n[1])
+    if not backward:
+        return (lambda: F.layer_norm(x, (n[1],), gamma, beta)), 0, 4 * x.numel()
+    leaves = [leaf.requires_grad_() for leaf in (x, gamma, beta)]
+    out = F.layer_norm(x, (n[1],), gamma, beta)
+    grad = torch.randn_like(out)
+    return (lambda: torch.autograd.grad(out, leaves, grad, retain_graph=True)), 0, 6 * x.numel()
+
+
+def adam(n):
+    """AdamW and the moving average; weights, gradients and state are float32."""
+    weights = torch.zeros(n[0], device=DEVICE)
+    weights.grad = torch.full_like(weights, 0.5)
+    average = torch.zeros_like(weights)
+    optimizer = torch.optim.AdamW([weights], weight_decay=0, **({"fused": True} if DEVICE == "cuda" else {}))
+
+    def step():
+        optimizer.step()
+        average.lerp_(weights, 1e-4)
+    return step, 0, 36 * n[0]
 
 
 def build(text):
@@ -90,14 +110,21 @@ def build(text):
         return attention(n, "Backward" in name)
     if name.startswith("GroupNorm"):
         return group_norm(n, "Backward" in name)
-    if name == "LayerNormForward":
-        return layer_norm(n, False)
+    if name.startswith("LayerNorm"):
+        return layer_norm(n, "Backward" in name)
+    if name == "AdamStep":
+        return adam(n)
     raise ValueError(f"no peer for {name}")
 
 
 def seconds(act):
     for _ in range(3):
         act()
+    if DEVICE == "cpu":
+        start = time.perf_counter()
+        for _ in range(ROUNDS):
+            act()
+        return (time.perf_counter() - start) / ROUNDS
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
     start.record()

@@ -228,7 +228,7 @@ class UNet(nn.Module):
         return tokens, seen, self.cond_emb(mean) if hasattr(self, "cond_emb") else None
 
     def embed(self, t, layers):
-        return layers[1](F.silu(layers[0](sinusoid(t, self.temporal_dim // 4))))
+        return layers[1](F.silu(layers[0](sinusoid(t, self.temporal_dim // 4).to(layers[0].weight.dtype))))
 
     def forward(self, images, times, tokens=None, mask=None, micros=None):
         """Noisy images, highest resolution first (or one of them) -> predictions likewise."""

@@ -15,7 +15,13 @@ internal static class DeviceChoice
             CpuThreads.Count = config.Threads;
         if (config.Multinode)
             Terminal.Warn("multinode is not supported yet; this machine works alone");
-        IDevice device = Devices.Open(config.Device);
+        return Open(config.Device);
+    }
+
+    /// <summary>Opens a device by its name, its kernels compiled.</summary>
+    public static IDevice Open(string name)
+    {
+        IDevice device = Devices.Open(name);
         Prepare(device);
         ChooseKernels(device, config.Kernels);
         return device;

@@ -12,9 +12,6 @@ namespace Mdm;
 [SetUpFixture]
 public sealed class EmulatorSetUp
 {
-    /// <summary>The category of tests that mean something on the emulator only.</summary>
-    public const string Emulator = "Emulator";
-
     private const string DeviceVariable = "MDM_TEST_DEVICE";
 
     /// <summary>Whether the tests run on a GPU rather than on the emulator.</summary>

@@ -19,6 +19,8 @@ public sealed class HopperAttentionTests
     {
         Planted.SetCapability(90);
         device = CudaDevice.Open(0);
+        if (!device.Properties.HopperInstructions)
+            Assert.Ignore($"{device.Description} does not have Hopper's instructions");
         kernels = (CudaKernels)device.Kernels;
     }
 

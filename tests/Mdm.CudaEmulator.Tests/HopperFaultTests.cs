@@ -5,7 +5,7 @@ namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Kernels that use barriers, tensor copies or warpgroup products wrongly: the emulator must tell what is wrong, and
 /// must not complain of the same kernel without the fault.</summary>
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed unsafe class HopperFaultTests
 {
     private const int Wrong = 719;

@@ -20,6 +20,8 @@ public sealed class HopperTests
     {
         Planted.SetCapability(90);
         device = CudaDevice.Open(0);
+        if (!device.Properties.HopperInstructions)
+            Assert.Ignore($"{device.Description} does not have Hopper's instructions");
         kernels = (CudaKernels)device.Kernels;
     }
 

@@ -3,7 +3,7 @@ using Mdm.Kernels.Cuda.Native;
 
 namespace Mdm.CudaEmulator.Tests;
 
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed unsafe class LaunchLimitTests
 {
     private const int InvalidValue = 1;

@@ -5,7 +5,7 @@ using Mdm.Tensors.Operations;
 
 namespace Mdm.CudaEmulator.Tests;
 
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed class OrderTests
 {
     [TearDown]

@@ -4,7 +4,7 @@ namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Kernels with a fault: the emulator must find it and tell the kernel and the line, and must not complain of the same
 /// kernel without the fault.</summary>
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed class PlantedFaultTests
 {
     private const int Threads = 64;

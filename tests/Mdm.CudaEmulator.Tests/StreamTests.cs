@@ -4,7 +4,7 @@ using Mdm.Kernels.Cuda.Native;
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>The host's side: nothing happens before a wait.</summary>
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed unsafe class StreamTests
 {
     private const int CaptureUnsupported = 900;

@@ -6,7 +6,7 @@ namespace Mdm.CudaEmulator.Tests;
 [TestFixture("forward")]
 [TestFixture("reverse")]
 [TestFixture("shuffle:7")]
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed class WarpInstructionTests(string order)
 {
     private const int Width = 20; // floats of a row in memory, more than the matrices have

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Diffusion;
@@ -39,6 +41,7 @@ internal static class SampleVerb
         var results = new List<(string Name, SamplingResult Result)>();
         IDevice? device = null;
         SamplingOptions? options = null;
+        double firstStep = 0;
         foreach ((string checkpoint, ProgramConfig config, IReadOnlyList<SamplingTask> tasks) in jobs)
         {
             device ??= DeviceChoice.Open(config);
@@ -67,13 +70,29 @@ internal static class SampleVerb
                 WritePlot(model, options);
             var job = new SamplingJob(model, options, Terminal.Warn);
             SamplingResult result = Progress.Bar(name.Length > 0 ? $"sampling {name}" : "sampling",
-                report => job.Run(tasks, done => report(done / tasks.Count), interruption.Token));
+                report => job.Run(tasks, done =>
+                {
+                    if (firstStep == 0)
+                    {
+                        device.Synchronize();
+                        firstStep = SecondsSinceStart();
+                    }
+
+                    report(done / tasks.Count);
+                }, interruption.Token));
             results.Add((name, result));
             if (!result.Complete)
                 break;
         }
 
-        return Report(results, jobs[^1].Tasks.Count, options!);
+        int code = Report(results, jobs[^1].Tasks.Count, options!);
+        if (firstStep > 0)
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"time     {firstStep:0.00} s from the start to the first step, {SecondsSinceStart():0.00} s to here"));
+        }
+
+        return code;
     }
 
     private sealed record Job(string Checkpoint, ProgramConfig Config, IReadOnlyList<SamplingTask> Tasks);
@@ -86,6 +105,8 @@ internal static class SampleVerb
         return new Job(checkpoint, config,
             recipe != null ? [new SamplingTask(recipe.Prompt)] : Tasks(given, config, knowsText));
     }
+
+    private static double SecondsSinceStart() => (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds;
 
     private static string HowFramed(InitPicture start, int size, int gridSide) => start.InEveryFrame
         ? $"each of {gridSide * gridSide} frames starts from the init image"

@@ -52,8 +52,8 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         nint created;
         driver.Check(driver.StreamCreate(&created, NonBlockingStream), "cuStreamCreate");
         stream = created;
-        // The emulator guards the bounds of every allocation and looks for leaks, which a pool would hide.
-        pool = new MemoryPool(this, direct: CudaLibraries.Emulated);
+        // The emulator, like compute-sanitizer, guards the bounds of every allocation and looks for leaks, which a pool would hide.
+        pool = new MemoryPool(this, direct: CudaLibraries.Emulated || Environment.GetEnvironmentVariable("MDM_POOL") is "0");
         cache = CubinCache.Default();
         binaries = new KernelBinaries(compiler, cache);
         loader = new KernelLoader(driver, module => binaries[module]);

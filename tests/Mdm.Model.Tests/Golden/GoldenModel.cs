@@ -16,14 +16,15 @@ internal static class GoldenModel
 
     /// <param name="name">E.g. <c>unet_c</c>: its <c>.yaml</c> and <c>.weights.safetensors</c>.</param>
     /// <param name="training">With gradients.</param>
-    public static DenoisingNetwork Load(string name, bool training)
+    /// <param name="type">Of the activations.</param>
+    public static DenoisingNetwork Load(string name, bool training, DType type = DType.Float32)
     {
         string path = GoldenFiles.Require($"{name}.yaml");
         ProgramConfig config = ConfigLoader.Parse(File.ReadAllText(path), path, Assert.Fail);
         DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, config.LanguageModelDim ?? 0);
         using GoldenFile weights = GoldenFile.Open($"{name}.weights.safetensors");
         Assert.That(network.Store.Parameters.Select(p => p.Name), Is.EquivalentTo(weights.Names));
-        network.Store.Place(Device, training);
+        network.Store.Place(Device, training, computeType: type);
         foreach (Parameter parameter in network.Store.Parameters)
         {
             Assert.That(parameter.FileShape.ToArray(), Is.EqualTo(weights.ShapeOf(parameter.Name)), parameter.Name);

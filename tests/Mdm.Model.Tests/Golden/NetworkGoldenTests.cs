@@ -97,7 +97,7 @@ public sealed class NetworkGoldenTests
         Assert.That(network.NestRatios, Is.EqualTo(ratios));
     }
 
-    private static NetworkInput Input(GoldenFile file, string[] suffixes)
+    internal static NetworkInput Input(GoldenFile file, string[] suffixes)
     {
         TextFeatures? text = GoldenModel.TextOf(file);
         float[] times = Array.ConvertAll(file.Integers("times"), t => (float)t);
