@@ -15,20 +15,20 @@ internal static class DeviceChoice
             CpuThreads.Count = config.Threads;
         if (config.Multinode)
             Terminal.Warn("multinode is not supported yet; this machine works alone");
-        return Open(config.Device);
+        return Open(config.Device, config.Kernels);
     }
 
-    /// <summary>Opens a device by its name, its kernels compiled.</summary>
-    public static IDevice Open(string name)
+    /// <summary>Opens a device by its name, its kernels compiled and chosen.</summary>
+    public static IDevice Open(string name, string kernels)
     {
         IDevice device = Devices.Open(name);
         Prepare(device);
-        ChooseKernels(device, config.Kernels);
+        ChooseKernels(device, kernels);
         return device;
     }
 
     /// <summary>Says which kernels compute; a note tells where measuring takes time.</summary>
-    public static void ChooseKernels(IDevice device, string kernels)
+    private static void ChooseKernels(IDevice device, string kernels)
     {
         const int every = 20;
         Devices.ChooseKernels(device, kernels, Terminal.Warn, count =>

@@ -13,7 +13,7 @@ namespace Mdm.CudaEmulator.Tests;
 /// <summary>Convolutions by cuDNN, for which a stand-in that checks what it is told computes. It proposes engines first that
 /// spoil the result and must not be taken.</summary>
 [NonParallelizable]
-[Category(EmulatorSetUp.Emulator)]
+[EmulatorOnly]
 public sealed unsafe class CudnnTests
 {
     private static readonly ConvShape[] s_shapes =

@@ -35,8 +35,7 @@ internal static class GradcheckVerb
         if (given.Words.Count > 1)
             throw new MdmException($"gradcheck: {given.Words.Count} filters given, expected one at most");
         string? filter = given.Words.Count == 1 ? given.Words[0] : null;
-        IDevice device = DeviceChoice.Open(given.Options.Device);
-        DeviceChoice.ChooseKernels(device, given.Options.Kernels);
+        IDevice device = DeviceChoice.Open(given.Options.Device, given.Options.Kernels);
         GradientCheck.Row[] rows = GradientCheck.Run(device, filter, TypeOf(given.Options.Type)).ToArray();
         if (rows.Length == 0)
             throw new MdmException($"gradcheck: no operation or case contains '{filter}'");
