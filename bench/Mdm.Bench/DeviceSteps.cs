@@ -16,7 +16,8 @@ namespace Mdm.Bench;
 /// <param name="Steps">Measured ones, after some to warm up.</param>
 /// <param name="Tokens">Of a caption.</param>
 /// <param name="Fp16">bfloat16 arithmetic.</param>
-internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, bool Fp16)
+/// <param name="Kernels">Of products and convolutions: own, library or auto.</param>
+internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, bool Fp16, string Kernels)
 {
     /// <summary>Enough that a step is recorded before the measured ones begin.</summary>
     private const int WarmUp = 5;
@@ -26,7 +27,8 @@ internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, boo
     public void Run(string configPath, IEnumerable<int> training, IEnumerable<int> sampling)
     {
         IDevice device = Devices.Open(DeviceName);
-        Print(new { Device = device.Description, Config = Path.GetFileName(configPath) });
+        Devices.ChooseKernels(device, Kernels, Console.Error.WriteLine);
+        Print(new { Device = device.Description, Config = Path.GetFileName(configPath), Kernels });
         ProgramConfig config = ConfigLoader.Load(configPath, Fp16 ? ["--fp16=1", "--cfg_weight=5"] : ["--cfg_weight=5"], _ => { });
         ConfigValidator.Validate(config);
         int width = TextModels.WidthOf(config), size = config.ReaderConfig.ImageSize;

@@ -5,6 +5,7 @@ using Mdm.Kernels.Cpu;
 // Mdm.Bench [--json FILE] [--only peak,matmul,conv,memory,reader,step,export] [--level avx512,avx2,plain] [--cpu-time]
 //           [--configs FILE,...] [--steps N] [--export FILE] [--device NAME] [--batch-size N]
 // Mdm.Bench --only steps --device NAME --configs FILE,... [--train 8,32] [--sample 1,16] [--steps N] [--tokens N] [--float32]
+//           [--kernels own|library|auto]
 // --cpu-time: one thread, and the time it ran rather than the time that passed; for busy machines.
 // step: whole training steps of each configuration; export: what the first one's step saw and computed goes to a safetensors
 // file, for bench/pytorch/training_step.py --check; steps: whole steps on any device, for bench/pytorch/gpu.py. Where a step's time goes: mdm profile.
@@ -24,7 +25,8 @@ var results = new List<Result>();
 if (only.Contains("steps"))
 {
     int tokens = int.Parse(Option("--tokens") ?? "128");
-    var bench = new DeviceSteps(Option("--device") ?? "auto", steps, tokens, Fp16: !args.Contains("--float32"));
+    var bench = new DeviceSteps(Option("--device") ?? "auto", steps, tokens, Fp16: !args.Contains("--float32"),
+        Kernels: Option("--kernels") ?? "own");
     foreach (string config in configs)
         bench.Run(config, Batches("--train"), Batches("--sample"));
     return 0;

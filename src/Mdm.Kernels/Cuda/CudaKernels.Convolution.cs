@@ -41,7 +41,7 @@ internal sealed partial class CudaKernels
             TryConvolve(Way.Reckoned, call);
     }
 
-    private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, [.. Way.All(key.Math), .. OtherProposals], way =>
+    private Way ChooseWay(ConvCall call, in ConvKey key) => convWays.Choose(key, Way.All(key.Math), way =>
     {
         using Scratch c = device.Borrow(call.Count * sizeof(float)), rows = device.Borrow(call.Shape.OutChannels * sizeof(float));
         return TryConvolve(

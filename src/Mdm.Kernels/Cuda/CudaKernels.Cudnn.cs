@@ -7,9 +7,6 @@ namespace Mdm.Kernels.Cuda;
 /// <summary>Convolutions by cuDNN.</summary>
 internal sealed partial class CudaKernels
 {
-    /// <summary>What cuDNN proposes besides its first proposal, as ways to try.</summary>
-    private static IEnumerable<Way> OtherProposals => Enumerable.Range(1, 3).Select(number => new Way(Maker.Library, number));
-
     /// <summary>A convolution by cuDNN; false: it is not there, or has no engine for it. Doubled images are nothing that it can
     /// express without storing them.</summary>
     private bool LibraryConvolve(in ConvCall call, int number)

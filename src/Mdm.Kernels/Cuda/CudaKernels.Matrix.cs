@@ -62,21 +62,21 @@ internal sealed partial class CudaKernels
     /// <summary>Computes a product in one way; false: that is none for it.</summary>
     private bool TryProduct(Way way, in ProductKey key, Ptr a, Ptr b, ProductOutput output) => way.Maker switch
     {
-        Maker.Library => LibraryProduct(key, a, b, output) && SumBias(key.Shape.K, key.Shape.M, a, output.Rows),
+        Maker.Library => LibraryProduct(key, a, b, output, way.Tile) && SumBias(key.Shape.K, key.Shape.M, a, output.Rows),
         Maker.Hopper => HopperProduct(key.Shape, a, b, output, way),
         Maker.Portable => PortableProduct(key.Shape, a, b, output, way),
         _ => HopperProduct(key.Shape, a, b, output) || PortableProduct(key.Shape, a, b, output, way),
     };
 
-    private bool LibraryProduct(in ProductKey key, Ptr a, Ptr b, ProductOutput output)
+    private bool LibraryProduct(in ProductKey key, Ptr a, Ptr b, ProductOutput output, int proposal)
     {
-        if (key.Shape.K == 0 || libraryProducts.Plan(key, output.Columns) is not { } plan)
+        if (key.Shape.K == 0 || libraryProducts.Plan(key, output.Columns) is not { } plan || proposal >= plan.Proposals.Length)
             return false;
         if (LibraryProducts.IsDirect(key))
-            return libraryProducts.Direct(key, plan, a, b, output);
+            return libraryProducts.Direct(key, plan, proposal, a, b, output);
         (int m, int n) = (key.Shape.M, key.Shape.N);
         using Scratch sums = Partial(1, m, ref output);
-        if (!libraryProducts.Sums(key, plan, a, b, output))
+        if (!libraryProducts.Sums(key, plan, proposal, a, b, output))
             return false;
         SumParts(a.Type, output, default, m, n, 1);
         return true;

@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cuda.Native;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.Kernels.Libraries;
 
@@ -68,21 +69,23 @@ internal sealed unsafe class CublasLt : IDisposable
 
     /// <summary>Queues a product.</summary>
     /// <param name="plan">Of <see cref="Plan"/>.</param>
+    /// <param name="proposal">Which of its <see cref="LtPlan.Proposals"/>.</param>
     /// <param name="beta">0, or 1: C is added.</param>
     /// <param name="c">What is added; may be <paramref name="d"/>.</param>
     /// <param name="bias">0 without one.</param>
-    /// <param name="workspace">Of <see cref="LtPlan.Workspace"/> bytes.</param>
+    /// <param name="workspace">Of the bytes that the proposal wants.</param>
     /// <param name="stream">CUstream.</param>
     /// <returns>False if the library cannot after all; then nothing was queued.</returns>
     /// <exception cref="CudaException">The library failed.</exception>
-    public bool Multiply(LtPlan plan, nint a, nint b, float beta, nint c, nint d, nint bias, nint workspace, nint stream)
+    public bool Multiply(
+        LtPlan plan, int proposal, nint a, nint b, float beta, nint c, nint d, nint bias, nint workspace, nint stream)
     {
         if (bias != 0)
             Check(Set(plan.Operation, LtOperation.BiasPointer, bias), "cublasLtMatmulDescSetAttribute");
         float alpha = 1;
-        LtAlgorithm algorithm = plan.Algorithm;
+        LtHeuristic proposed = plan.Proposals[proposal];
         int code = native.Matmul(handle, plan.Operation, &alpha, b, plan.LayoutB, a, plan.LayoutA, &beta, c, plan.LayoutC,
-            d, plan.LayoutC, &algorithm, workspace, (nuint)plan.Workspace, stream);
+            d, plan.LayoutC, &proposed.Algorithm, workspace, proposed.Workspace, stream);
         if (LtStatus.IsRefusal(code))
             return false;
         Check(code, $"cublasLtMatmul of {plan.Product}");
@@ -121,19 +124,14 @@ internal sealed unsafe class CublasLt : IDisposable
             && Layout(result, s.N, s.M, s.LdC, out plan.LayoutC);
         if (!accepted || native.PreferenceCreate(&preference) != LtStatus.Success)
             return false;
+        LtHeuristic* proposals = stackalloc LtHeuristic[Way.Proposals];
         int found = 0;
-        LtHeuristic best = default;
-        if (Prefer(preference, product.Alignment))
-        {
-            int code = native.Heuristic(handle, operation, plan.LayoutB, plan.LayoutA, plan.LayoutC, plan.LayoutC, preference, 1,
-                &best, &found);
-            if (code != LtStatus.Success || best.State != LtStatus.Success)
-                found = 0;
-        }
-
+        if (!Prefer(preference, product.Alignment) || native.Heuristic(handle, operation, plan.LayoutB, plan.LayoutA, plan.LayoutC,
+            plan.LayoutC, preference, Way.Proposals, proposals, &found) != LtStatus.Success)
+            found = 0;
         _ = native.PreferenceDestroy(preference);
-        (plan.Algorithm, plan.Workspace) = (best.Algorithm, (long)best.Workspace);
-        return found > 0;
+        plan.Proposals = [.. new ReadOnlySpan<LtHeuristic>(proposals, found).ToArray().Where(p => p.State == LtStatus.Success)];
+        return plan.Proposals.Length > 0;
     }
 
     private bool Prefer(nint preference, int alignment)
@@ -189,8 +187,6 @@ internal sealed class LtPlan
 
     public nint Operation { get; set; }
 
-    public LtAlgorithm Algorithm { get; set; }
-
-    /// <summary>Bytes of workspace.</summary>
-    public long Workspace { get; set; }
+    /// <summary>Algorithms, the most promising first.</summary>
+    public LtHeuristic[] Proposals { get; set; } = [];
 }

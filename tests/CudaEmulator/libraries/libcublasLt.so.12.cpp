@@ -208,12 +208,10 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(Handle* handle, Operation* operation, 
         if (matrix->type == RealBf16 && matrix->ld % 2 != 0)
             return NotSupported;
     Algorithm algorithm = {0xa190, identity(*operation, matrices), k >= long_sum ? 4 * m * n : 0, {}, {}};
-    if (algorithm.workspace > preference->workspace)
-        algorithm.workspace = 0;
     memcpy(algorithm.alignment, preference->alignment, sizeof algorithm.alignment);
-    *results = {algorithm, algorithm.workspace, Success, 1, {}};
-    *found = 1;
-    return Success;
+    for (; *found < wanted && algorithm.workspace <= preference->workspace && *found < 2; algorithm.workspace = 0)
+        results[(*found)++] = {algorithm, algorithm.workspace, Success, 1, {}};
+    return *found > 0 ? Success : NotSupported;
 }
 
 EXPORT int cublasLtMatmul(Handle* handle, Operation* operation, const float* alpha, const void* a, Layout* la, const void* b,

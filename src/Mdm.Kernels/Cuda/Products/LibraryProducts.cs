@@ -29,26 +29,28 @@ internal sealed class LibraryProducts(CudaDevice device)
     }
 
     /// <summary>Queues the whole product; false: the library cannot.</summary>
-    public bool Direct(in ProductKey key, LtPlan plan, Ptr a, Ptr b, in ProductOutput output)
+    public bool Direct(in ProductKey key, LtPlan plan, int proposal, Ptr a, Ptr b, in ProductOutput output)
     {
         bool adds = output.Residual != 0 || output.Accumulate != 0;
         nint added = output.Residual != 0 ? output.Residual : output.C;
-        return Multiply(key, plan, a, b, adds ? 1 : 0, added, output.C, output.Bias);
+        return Multiply(key, plan, proposal, a, b, adds ? 1 : 0, added, output.C, output.Bias);
     }
 
     /// <summary>Queues float32 sums into <see cref="ProductOutput.Partial"/>; false: the library cannot.</summary>
-    public bool Sums(in ProductKey key, LtPlan plan, Ptr a, Ptr b, in ProductOutput output) =>
-        Multiply(key, plan, a, b, 0, output.Partial, output.Partial, 0);
+    public bool Sums(in ProductKey key, LtPlan plan, int proposal, Ptr a, Ptr b, in ProductOutput output) =>
+        Multiply(key, plan, proposal, a, b, 0, output.Partial, output.Partial, 0);
 
-    private bool Multiply(in ProductKey key, LtPlan plan, Ptr a, Ptr b, float beta, nint c, nint d, nint bias)
+    private bool Multiply(in ProductKey key, LtPlan plan, int proposal, Ptr a, Ptr b, float beta, nint c, nint d, nint bias)
     {
-        using Scratch workspace = plan.Workspace > 0 ? device.Borrow(plan.Workspace) : default;
+        long bytes = (long)plan.Proposals[proposal].Workspace;
+        using Scratch workspace = bytes > 0 ? device.Borrow(bytes) : default;
         using (device.EnterStream(out nint stream))
         {
             if (!device.Libraries.CublasLt!.Multiply(
-                plan, a.Address, b.Address, beta, c, d, bias, workspace.As(DType.UInt8).Address, stream))
+                plan, proposal, a.Address, b.Address, beta, c, d, bias, workspace.As(DType.UInt8).Address, stream))
             {
-                plans[key] = null;
+                if (proposal == 0)
+                    plans[key] = null;
                 return false;
             }
 

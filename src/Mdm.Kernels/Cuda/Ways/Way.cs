@@ -21,15 +21,18 @@ internal enum Maker
 
 /// <summary>One way to compute a product or a convolution.</summary>
 /// <param name="Maker">Whose kernel.</param>
-/// <param name="Tile">Its place in <see cref="ProductTile.All"/> or <see cref="HopperPlan.Tiles"/>; the library's numbers are its
-/// own.</param>
+/// <param name="Tile">Its place in <see cref="ProductTile.All"/> or <see cref="HopperPlan.Tiles"/>, or among what the library
+/// proposes.</param>
 /// <param name="Split">The sum is divided into 2^Split as many parts as are reckoned for the tile.</param>
 internal readonly record struct Way(Maker Maker, int Tile = 0, int Split = 0)
 {
     /// <summary>What the program does where nothing was measured.</summary>
     public static Way Reckoned => default;
 
-    /// <summary>What the library proposes.</summary>
+    /// <summary>How many proposals of a library are tried.</summary>
+    public const int Proposals = 4;
+
+    /// <summary>What the library proposes first.</summary>
     public static Way Library => new(Maker.Library);
 
     /// <summary>All ways that a call may go, the reckoned one first. Some may turn out to be none for it.</summary>
@@ -37,7 +40,8 @@ internal readonly record struct Way(Maker Maker, int Tile = 0, int Split = 0)
     public static IEnumerable<Way> All(ProductMath math)
     {
         yield return Reckoned;
-        yield return Library;
+        for (int i = 0; i < Proposals; i++)
+            yield return new Way(Maker.Library, i);
         foreach (int split in (int[])[0, -1, 1])
         {
             if (math == ProductMath.Bf16)
