@@ -56,16 +56,19 @@ internal sealed class SelfAttention : Module<(Tensor X, EncodedText? Text)>
         (Tensor x, EncodedText? text) = input;
         int batch = x.Shape[0], channels = x.Shape[-1];
         Tensor qkv = _qkv.Call(_norm.Call(x)).Reshape(batch, -1, 3 * channels);
-        Tensor attended = Op.SelfAttention(qkv, Heads);
+        Tensor? read = null;
         if (ReadsText && text != null)
         {
             Tensor kv = text.KeysValues.GetValueOrDefault(Path) ?? KeysAndValues(text.Tokens);
             // All frames of a sample see its text: to it they are one picture with so many more pixels.
             int samples = kv.Shape[0];
-            Tensor read = Op.CrossAttention(qkv.Reshape(samples, -1, 3 * channels), kv, Heads, text.Mask);
-            attended = Op.Add(attended, read.Reshape(attended.Shape.ToArray()));
+            read = Op.CrossAttention(qkv.Reshape(samples, -1, 3 * channels), kv, Heads, text.Mask);
         }
 
+        // Last, so that its backward pass comes first and writes the gradient of all of qkv; the other one adds to the queries'.
+        Tensor attended = Op.SelfAttention(qkv, Heads);
+        if (read != null)
+            attended = Op.Add(attended, read.Reshape(attended.Shape.ToArray()));
         Tensor y = _projOut.CallAndAdd(attended.Reshape(x.Shape.ToArray()), x);
         return _ffn is { } ffn ? ffn.Wide.CallFeedForward(ffn.Narrow, ffn.Norm.Call(y), y) : y;
     }
