@@ -96,12 +96,32 @@ public sealed class ChoiceTests
         using Operand dy = Operand.Random(device, DType.Float32, 3, 2 * 5 * 6 * 12), dw = Operand.Random(device, DType.Float32, 4, 9 * 8 * 12);
         device.KernelChoice = KernelChoice.Own;
         using Operand own = Operand.Random(device, DType.Float32, 4, 9 * 8 * 12);
-        device.Kernels.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, new Target(own.Ptr, true));
+        using Operand db = Operand.Random(device, DType.Float32, 5, 12), ownDb = Operand.Random(device, DType.Float32, 5, 12);
+        device.Kernels.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, new Target(own.Ptr, true), new Target(ownDb.Ptr, true));
         device.KernelChoice = KernelChoice.Auto;
-        kernels.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, new Target(dw.Ptr, true));
+        kernels.Conv3x3BackwardWeight(shape, x.Ptr, dy.Ptr, new Target(dw.Ptr, true), new Target(db.Ptr, true));
         Assert.That(dw.RelativeError(own.Read()), Is.LessThan(1e-6));
+        Assert.That(db.RelativeError(ownDb.Read()), Is.LessThan(1e-6));
         Assert.That(File.ReadAllText(Path.Combine(folder, "choices.txt")),
-            Does.Contain("convolution Weight 2x5x6 8->12 Simt Accumulate = Portable 9 0"));
+            Does.Contain("convolution Weight 2x5x6 8->12 Simt Accumulate, RowSums = Portable 9 0"));
+    }
+
+    [Test]
+    public void TheLibrarysGradientOfAWeightComesWithThatOfTheBias(
+        [Values(DType.Float32, DType.BFloat16)] DType type, [Values] bool accumulate)
+    {
+        Assume.That(device.HasLibraries, "cuBLASLt is not installed");
+        const int m = 24, n = 16, k = 70;
+        using Operand dy = Operand.Random(device, type, 1, k * m), x = Operand.Random(device, type, 2, k * n);
+        double[][] results = [.. new[] { KernelChoice.Own, KernelChoice.Library }.Select(choice =>
+        {
+            device.KernelChoice = choice;
+            using Operand dw = Operand.Random(device, DType.Float32, 3, m * n), db = Operand.Random(device, DType.Float32, 4, m);
+            kernels.MatMulBackwardWeight(MatMulShape.Contiguous(m, n, k, transposeA: true), dy.Ptr, x.Ptr,
+                new Target(dw.Ptr, accumulate), new Target(db.Ptr, accumulate));
+            return (double[])[.. dw.Read(), .. db.Read()];
+        })];
+        Assert.That(results[1], Is.EqualTo(results[0]).Within(1e-4));
     }
 
     /// <summary>A capture goes on with what is known; measuring waits for the next call outside.</summary>
