@@ -54,7 +54,10 @@ public sealed class FetchTests
         string[] draw = ["sample", "--model-file", checkpoint, "--num-inference-steps=2", "--seed=4", "a red circle", "a blue square"];
         Cli.Run([.. draw, "--sample-dir", samples]).Succeeded();
         byte[] Picture() => ImageFile.Decode(File.ReadAllBytes(Path.Combine(samples, "00001.png"))).Rgb;
-        byte[] first = Picture();
+        byte[] first = Picture(), file = File.ReadAllBytes(Path.Combine(samples, "00001.png"));
+        string again = Path.Combine(Tiny.Folder(), "again");
+        Cli.Run("sample", "--from", Path.Combine(samples, "00001.png"), "--sample-dir", again).Succeeded();
+        Assert.That(File.ReadAllBytes(Path.Combine(again, "00000.png")), Is.EqualTo(file), "bit for bit");
         Cli.Run([.. draw, "--sample-dir", samples, "--batch-size=1"]).Succeeded();
         Assert.That(Picture(), Is.EqualTo(first), "the same in any batch");
     }

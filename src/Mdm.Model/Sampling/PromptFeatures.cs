@@ -39,9 +39,19 @@ internal sealed class PromptFeatures : IDisposable
         Math.Max(Math.Max(_captions.PaddedLength, atLeast),
             Math.Max(1, prompts.Select(Tokens).Append(_negative).Max(tokens => tokens.Length)));
 
-    /// <summary>Features [B,length,·] of prompts.</summary>
-    public TextFeatures Encode(IEnumerable<string> prompts, int length) =>
-        _text.Encode([.. prompts.Select(Tokens)], length);
+    /// <summary>Features [B,length,·] of prompts, each the same in any company to the last bit.</summary>
+    public TextFeatures Encode(IEnumerable<string> prompts, int length)
+    {
+        int[][] captions = [.. prompts.Select(Tokens)];
+        // Each by itself first: a language model keeps what it has encoded, and sums of a batch have another order.
+        foreach (int[] caption in captions)
+        {
+            using Scope scope = Scope.Enter();
+            _text.Encode([caption]);
+        }
+
+        return _text.Encode(captions, length);
+    }
 
     /// <summary>Features of the negative prompt for a whole batch; they belong to this object.</summary>
     public TextFeatures Negative(int batch, int length)
