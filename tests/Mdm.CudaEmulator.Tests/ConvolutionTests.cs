@@ -16,7 +16,7 @@ public sealed class ConvolutionTests
         new(1, 1, 1, 8, 8, Stride: 2), new(2, 5, 7, 3, 4, Stride: 2), new(2, 5, 7, 16, 24, Stride: 2),
         new(1, 6, 4, 20, 8, Stride: 2),
         new(1, 1, 1, 8, 8, Upsample: true), new(2, 3, 5, 4, 3, Upsample: true), new(1, 5, 7, 16, 24, Upsample: true),
-        new(2, 2, 3, 64, 8, Upsample: true),
+        new(2, 2, 3, 64, 8, Upsample: true), new(1, 2, 2, 32, 16, Upsample: true),
     ];
 
     private CudaDevice device = null!;

@@ -187,7 +187,7 @@ internal sealed partial class CudaKernels
         using Scratch rows = PartialRows(4 * arguments.Parts * arguments.TilesN, outputs, ref sums);
         arguments.Output = sums;
         Run(tile, "conv_weight_doubled", 4, arguments);
-        Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs, 256), 256, 0,
+        Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs + outputs, 256), 256, 0,
             partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat,
             output.Accumulate, Arg.By(in sums.Rows));
         return true;
