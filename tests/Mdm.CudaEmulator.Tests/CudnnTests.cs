@@ -114,7 +114,19 @@ public sealed unsafe class CudnnTests
         Finding finding = Finding.OfGpus().Single(f => f.What == "cuDNN");
         Assert.That(finding.IsThere, Is.False);
         Assert.That(finding.Text, Does.StartWith("cuDNN 9.6.0 (").And.EndsWith(
-            "libcudnn.so.9) does not start: cuDNN: cudnnCreate failed with CUDNN_STATUS_NOT_INITIALIZED (1001)"));
+            "libcudnn_graph.so.9) does not start: cuDNN: cudnnCreate failed with CUDNN_STATUS_NOT_INITIALIZED (1001)"));
+    }
+
+    [Test]
+    public void APartThatCannotBeLoadedDoesNotMatterByItself()
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-cudnn-").FullName;
+        File.WriteAllText(Path.Combine(folder, "libcudnn_ops.so.9"), "no library");
+        OptionalLibrary found = OptionalLibrary.Cudnn();
+        found = found with { Library = found.Library! with { Name = Path.Combine(folder, "libcudnn_graph.so.9") } };
+        using Cudnn? library = Cudnn.Open(found, out string? problem);
+        Assert.That((library?.Version, problem), Is.EqualTo(("9.6.0", (string?)null)));
+        Directory.Delete(folder, recursive: true);
     }
 
     [Test]

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using Mdm.Kernels.Cuda.Native;
+
 namespace Mdm.Kernels.Libraries;
 
 /// <summary>cuDNN 9 on the GPU whose context is current, for convolutions. Not safe for several threads: the stream's lock is
@@ -24,6 +27,7 @@ internal sealed unsafe class Cudnn : IDisposable
         if (found.Library is not { } library)
             return null;
         string version = found.Version?.ToString() ?? "of unknown version";
+        LoadParts(library);
         try
         {
             var api = new CudnnApi(library);
@@ -41,6 +45,19 @@ internal sealed unsafe class Cudnn : IDisposable
         }
 
         return null;
+    }
+
+    /// <summary>The library loads its parts when it first needs them, by name. Where it lies in no folder of the system's, they are
+    /// found only if they are loaded already.</summary>
+    private static void LoadParts(LoadedLibrary library)
+    {
+        string folder = Path.GetDirectoryName(library.Name) ?? "";
+        foreach (string part in (string[])["ops", "heuristic", "engines_precompiled", "engines_runtime_compiled"])
+        {
+            string file = Path.Combine(folder, OperatingSystem.IsWindows() ? $"cudnn_{part}64_9.dll" : $"libcudnn_{part}.so.9");
+            if (File.Exists(file))
+                _ = NativeLibrary.TryLoad(file, out _);
+        }
     }
 
     /// <summary>How the library carries out a convolution; null if it has no engine that computes as this program does. Looked

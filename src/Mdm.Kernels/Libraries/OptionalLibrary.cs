@@ -32,9 +32,10 @@ internal sealed unsafe record OptionalLibrary(string Name, LoadedLibrary? Librar
         Use = "; computes matrix products where --kernels library or auto asks for it",
     };
 
-    /// <summary>cuDNN 9.</summary>
+    /// <summary>cuDNN 9: the part of it that has the graph API. The file <c>libcudnn.so.9</c> only passes calls on, and ends the
+    /// process where it finds no part to pass them to.</summary>
     public static OptionalLibrary Cudnn() => Find("cuDNN", "cudnn",
-        OperatingSystem.IsWindows() ? ["cudnn64_9.dll"] : ["libcudnn.so.9"],
+        OperatingSystem.IsWindows() ? ["cudnn_graph64_9.dll"] : ["libcudnn_graph.so.9"],
         library => Number(library, "cudnnGetVersion") is var n and > 0
             ? new Version((int)(n / 10000), (int)(n / 100 % 100), (int)(n % 100))
             : null,
