@@ -1,5 +1,4 @@
 using Mdm.Kernels.Cuda.Products;
-using Mdm.Kernels.Cuda.Ways;
 using Mdm.Kernels.Libraries;
 
 namespace Mdm.Kernels.Cuda;
