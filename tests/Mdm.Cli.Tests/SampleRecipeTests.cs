@@ -50,6 +50,9 @@ public sealed class SampleRecipeTests
             Assert.That(root.GetProperty("version").GetString(), Is.Not.Empty);
             Assert.That(root.GetProperty("device").GetString(), Is.Not.Empty);
         });
+        string shown = Cli.Run("inspect", PathOf("00000.png")).Succeeded().Output;
+        Assert.That(shown, Does.Contain("\n  \"negative_prompt\": \"Ärger ✓\",").And.Contain("\n  \"sampler\": \"heun\","));
+        Cli.Run("inspect", PathOf("grid.png")).Refused("grid.png", "has no recipe");
     }
 
     [Test]

@@ -2,6 +2,7 @@ using System.Globalization;
 using Mdm.Kernels;
 using Mdm.Model.Configuration;
 using Mdm.Model.Networks;
+using Mdm.Model.Sampling;
 using Mdm.Model.Text;
 using Mdm.Tensors.Formats;
 using Mdm.Tensors.Modules;
@@ -13,9 +14,10 @@ internal static class InspectVerb
 {
     private static readonly OptionTable<Options> s_options = new("mdm inspect [options] FILE",
         "Tells what a configuration describes (modules, parameters, operations per image, memory for sampling and training) or "
-        + "what a checkpoint holds. Nothing is allocated or computed.", takesConfig: true);
+        + "what a checkpoint holds, or shows the recipe in a picture that 'mdm sample' drew. Nothing is allocated or computed.",
+        takesConfig: true);
 
-    public static Verb Verb { get; } = Verb.Of("inspect", "tells what a config or checkpoint holds and costs", s_options, Run);
+    public static Verb Verb { get; } = Verb.Of("inspect", "tells what a config, checkpoint or picture holds", s_options, Run);
 
     public sealed class Options
     {
@@ -29,12 +31,21 @@ internal static class InspectVerb
     private static int Run(VerbArguments<Options> given)
     {
         if (given.Words.Count != 1)
-            throw new MdmException($"inspect: {given.Words.Count} files given, expected one configuration or checkpoint");
+            throw new MdmException($"inspect: {given.Words.Count} files given, expected one configuration, checkpoint or picture");
         string path = given.Words[0];
-        if (Path.GetExtension(path).ToLowerInvariant() is ".yaml" or ".yml")
-            InspectConfig(path, given);
-        else
-            InspectCheckpoint(path, given.Options);
+        switch (Path.GetExtension(path).ToLowerInvariant())
+        {
+            case ".yaml" or ".yml":
+                InspectConfig(path, given);
+                break;
+            case ".png":
+                Console.WriteLine(Recipe.Read(path).ToJson(indented: true));
+                break;
+            default:
+                InspectCheckpoint(path, given.Options);
+                break;
+        }
+
         return Shell.Success;
     }
 

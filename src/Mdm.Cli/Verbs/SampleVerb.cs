@@ -16,7 +16,7 @@ internal static class SampleVerb
 {
     private static readonly OptionTable<SampleOptions> s_options = new("mdm sample [options] [PROMPT ...]",
         "Draws a picture for every prompt: PNGs, a grid, lst.json and index.html. Without --model-file the small model of "
-        + "shapes that comes with the program draws; several ones, each with a --model-file of its own, draw a row each. "
+        + "shapes that comes with the program draws; with several --model-file each draws the same prompts, a row each. "
         + "Settings not given are those in the config.yaml beside the checkpoint.",
         takesConfig: true,
         "model_file", "test_file_list", "min_examples", "sample_dir", "sample_image_size", "batch_size", "seed", "cfg_weight",

@@ -18,6 +18,8 @@ public sealed record Recipe
         DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull,
     };
 
+    private static readonly JsonSerializerOptions s_indented = new(s_json) { WriteIndented = true };
+
     /// <summary>Version of the program.</summary>
     public required string Version { get; init; }
 
@@ -83,8 +85,8 @@ public sealed record Recipe
     /// <summary>Tokens of the prompts with their padding; 0 without text.</summary>
     public required int Tokens { get; init; }
 
-    /// <summary>One line of JSON.</summary>
-    public string ToJson() => JsonSerializer.Serialize(this, s_json);
+    /// <summary>One line of JSON, or one for each value.</summary>
+    public string ToJson(bool indented = false) => JsonSerializer.Serialize(this, indented ? s_indented : s_json);
 
     /// <summary>The recipe of a picture.</summary>
     /// <exception cref="MdmException">The file cannot be read, is no PNG or damaged, or has no recipe.</exception>
