@@ -11,7 +11,7 @@ internal sealed class ProfileTests
         Directory.CreateDirectory(Tiny.Folder());
         CliResult result = Cli.Run(["profile", "--device=cpu", "--step", step, "--steps=2", "--json", json, "--trace", trace,
             "--by=shape", "--top=3", .. Tiny.Networks]).Succeeded();
-        Assert.That(result.Output, Does.Contain("and ").And.Contain("% of the roofline"));
+        Assert.That(result.Output, Does.Contain("and ").And.Contain("% of the product's, ").And.Contain("% of the roofline"));
 
         using JsonDocument table = JsonDocument.Parse(File.ReadAllText(json));
         JsonElement[] rows = [.. table.RootElement.GetProperty("rows").EnumerateArray()];
@@ -21,6 +21,8 @@ internal sealed class ProfileTests
         Assert.That(rows.Any(row => row.GetProperty("name").GetString()!.StartsWith("AdamStep")), Is.EqualTo(step == "train"));
         // The same sizes come again in every step, so calls per step are whole numbers.
         Assert.That(rows.Select(row => row.GetProperty("calls").GetDouble() % 1), Is.All.Zero);
+
+        Assert.That(table.RootElement.GetProperty("peak_memory_bytes").GetInt64(), Is.InRange(1, 100 << 20));
 
         using JsonDocument events = JsonDocument.Parse(File.ReadAllText(trace));
         JsonElement[] kernels = [.. events.RootElement.GetProperty("traceEvents").EnumerateArray()
@@ -68,7 +70,11 @@ internal sealed class ProfileTests
     [TestCase("no kernel 'Foo' takes a shape by hand, expected one of MatMul", "--kernel", "Foo", "--shape", "3")]
     [TestCase("MatMul: the shape is '0x3x4', expected MxNxK", "--kernel", "MatMul", "--shape", "0x3x4")]
     [TestCase("MatMul: the shape is '3x4', expected MxNxK", "--kernel", "matmul", "--shape", "3x4")]
-    [TestCase("GroupNorm: 7 channels are not divisible by 4 groups", "--kernel", "GroupNormForward", "--shape", "1x2x7/4")]
+    [TestCase("the shape is '-3x4x5'", "--kernel", "MatMul", "--shape", "-3x4x5")]
+    [TestCase("the shape is '3x4x5 XX', expected MxNxK, with NN, NT, TN or TT", "--kernel", "MatMul", "--shape", "3x4x5 XX")]
+    [TestCase("the shape is '1x8x8 3->4 /3'", "--kernel", "Conv3x3Forward", "--shape", "1x8x8 3->4,1x8x8 3->4 /3")]
+    [TestCase("--shape is ' , ', expected sizes", "--kernel", "MatMul", "--shape", " , ")]
+    [TestCase("GroupNormForward: 7 channels are not divisible by 4 groups", "--kernel", "GroupNormForward", "--shape", "1x2x7/4")]
     [TestCase("--shape needs --kernel", "--shape", "3")]
     [TestCase("no kernel of this step has a name with 'Foo' in it", "--kernel", "Foo")]
     [TestCase("'x' is no option", "x")]

@@ -82,34 +82,49 @@ internal static class ProfileVerb
             throw new MdmException($"profile: '{given.Words[0]}' is no option; options begin with --");
         if (options.Shape.Length > 0 && options.Kernel.Length == 0)
             throw new MdmException("profile: --shape needs --kernel, the name of the kernel that has it");
+        string[] shapes = options.Shape.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        if (options.Shape.Length > 0 && shapes.Length == 0)
+            throw new MdmException($"profile: --shape is '{options.Shape}', expected sizes, several ones separated by commas");
+        foreach (string shape in shapes)
+            KernelWorkbench.Check(options.Kernel, shape);
         string path = options.ConfigPath.Length > 0 ? options.ConfigPath : BuiltInConfig.Path("quickstart.yaml");
         ProgramConfig config = ConfigLoader.Load(path, given.ConfigOverrides, Terminal.Warn);
+        if (shapes.Length == 0)
+            ConfigValidator.Validate(config);
         IDevice device = DeviceChoice.Open(config);
         DType type = config.Fp16 && device.Supports(DType.BFloat16) ? DType.BFloat16 : DType.Float32;
-        MachinePeaks peaks = MachinePeaks.Measure(device, type);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{device.Description}: {peaks.Operations / 1e12:0.###} TFLOP/s in a product of {type}, {peaks.Bytes / 1e9:0.#} GB/s in a copy"));
-
         var recorder = new ProfilingDevice(device, () => Module.Running?.Path ?? "");
-        Profile profile = options.Shape.Length > 0
-            ? OneKernel(recorder, device, type, peaks, options)
-            : WholeStep(recorder, device, config, peaks, options);
+        Profile profile = shapes.Length > 0
+            ? OneKernel(recorder, device, type, shapes, options)
+            : WholeStep(recorder, device, type, config, options);
         Print(profile, options);
         if (device is CudaDevice { KernelChoice: KernelChoice.Auto } cuda)
             Console.WriteLine($"choices: {cuda.ChoicesPath}");
         if (options.Json.Length > 0)
-            AtomicFile.Write(options.Json, stream => WriteJson(stream, profile, peaks, device));
+            AtomicFile.Write(options.Json, stream => WriteJson(stream, profile, device));
         if (options.Trace.Length > 0)
             AtomicFile.Write(options.Trace, stream => TraceFile.Write(stream, recorder));
         return Shell.Success;
     }
 
-    /// <param name="StepSeconds">A whole step by the clock on the wall; NaN for single kernels.</param>
-    private sealed record Profile(IReadOnlyList<ProfileRow> Rows, double StepSeconds, string Title);
+    /// <param name="StepSeconds">A whole step with each kernel timed, by the clock on the wall; NaN for single kernels.</param>
+    /// <param name="RecordedSeconds">A whole step as it runs in earnest, where the device records it; NaN elsewhere.</param>
+    private sealed record Profile(
+        IReadOnlyList<ProfileRow> Rows, MachinePeaks Peaks, double StepSeconds, double RecordedSeconds, string Title);
 
-    private static Profile OneKernel(ProfilingDevice recorder, IDevice device, DType type, MachinePeaks peaks, Options options)
+    private static MachinePeaks PeaksOf(IDevice device, DType type)
     {
-        string[] shapes = options.Shape.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        MachinePeaks peaks = MachinePeaks.Measure(device, type);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"{device.Description}: {peaks.Operations / 1e12:0.###} TFLOP/s in a product of {type}, "
+            + $"{peaks.Bytes / 1e9:0.#} GB/s in a copy"));
+        device.ResetPeak();
+        return peaks;
+    }
+
+    private static Profile OneKernel(ProfilingDevice recorder, IDevice device, DType type, string[] shapes, Options options)
+    {
+        MachinePeaks peaks = PeaksOf(device, type);
         IReadOnlyList<TimedCall> Measure()
         {
             foreach (int repeats in (int[])[1, Repeats]) // the first round warms up
@@ -125,26 +140,26 @@ internal static class ProfileVerb
 
         ProfileRow[] rows = [.. KernelProfile.Rows(Measure(), WithLibraries(device, Measure), 1, peaks, Name(Grouping.Shape))
             .Where(row => row.Name.StartsWith(options.Kernel + " ", StringComparison.OrdinalIgnoreCase))];
-        return new Profile(rows, double.NaN, "single calls");
+        return new Profile(rows, peaks, double.NaN, double.NaN, "single calls");
     }
 
     private static Profile WholeStep(
-        ProfilingDevice recorder, IDevice device, ProgramConfig config, MachinePeaks peaks, Options options)
+        ProfilingDevice recorder, IDevice device, DType type, ProgramConfig config, Options options)
     {
-        ConfigValidator.Validate(config);
-        int width = TextModels.WidthOf(config), size = config.ResolvedSampleSize;
-        (Action step, IDisposable owner, string title) = options.Step == StepKind.Train
-            ? Training(new SyntheticTraining(config, width, recorder, options.Tokens))
-            : Sampling(new SyntheticSampling(config, width, recorder, options.Tokens, config.BatchSize, size));
+        double recorded = options.Kernel.Length == 0 && device.CanCapture && config.UseGraphs
+            ? RecordedStep(device, config, options) : double.NaN;
+        (Action step, IDisposable owner, string title) = Step(recorder, config, options);
         using (owner)
         {
+            step(); // what cannot work fails here
+            MachinePeaks peaks = PeaksOf(device, type);
             bool alone = options.Kernel.Length > 0;
             int steps = alone ? 1 : options.Steps;
             double wall = 0;
             IReadOnlyList<TimedCall> Measure()
             {
                 recorder.Repeats = 1;
-                for (int i = 0; i < Math.Max(1, options.WarmUp); i++)
+                for (int i = 0; i < options.WarmUp; i++)
                     step();
                 recorder.Synchronize();
                 recorder.Reset();
@@ -171,14 +186,39 @@ internal static class ProfileVerb
                 recorder.Synchronize();
             }
 
-            return new Profile(rows, alone ? double.NaN : wall, title);
+            return new Profile(rows, peaks, alone ? double.NaN : wall, recorded, title);
+        }
+    }
+
+    /// <summary>Seconds of a step without a clock around each kernel.</summary>
+    private static double RecordedStep(IDevice device, ProgramConfig config, Options options)
+    {
+        const int untilRecorded = 3;
+        (Action step, IDisposable owner, _) = Step(device, config, options);
+        using (owner)
+        {
+            for (int i = 0; i < untilRecorded + options.WarmUp; i++)
+                step();
+            device.Synchronize();
+            long from = device.Mark();
+            for (int i = 0; i < options.Steps; i++)
+                step();
+            return device.Seconds(from, device.Mark()) / options.Steps;
+        }
+    }
+
+    private static (Action Step, IDisposable Owner, string Title) Step(IDevice device, ProgramConfig config, Options options)
+    {
+        int width = TextModels.WidthOf(config), size = config.ResolvedSampleSize, batch = config.BatchSize;
+        string name = config.UnetConfig.ModelName;
+        if (options.Step == StepKind.Train)
+        {
+            var training = new SyntheticTraining(config, width, device, options.Tokens);
+            return (training.Run, training, $"training step of {name}, batch {batch}");
         }
 
-        (Action, IDisposable, string) Training(SyntheticTraining training) => (training.Run, training,
-            $"training step of {config.UnetConfig.ModelName}, batch {config.BatchSize}");
-
-        (Action, IDisposable, string) Sampling(SyntheticSampling sampling) => (sampling.Run, sampling,
-            $"sampling step of {config.UnetConfig.ModelName}, {config.BatchSize} pictures of {size}x{size}");
+        var sampling = new SyntheticSampling(config, width, device, options.Tokens, batch, size);
+        return (sampling.Run, sampling, $"sampling step of {name}, {batch} {(batch == 1 ? "picture" : "pictures")} of {size}x{size}");
     }
 
     /// <summary>The same calls where libraries come first; none where there are no libraries.</summary>
@@ -228,24 +268,33 @@ internal static class ProfileVerb
         if (double.IsNaN(profile.StepSeconds))
             return;
         double least = profile.Rows.Sum(row => row.LeastSeconds), operations = profile.Rows.Sum(row => row.Operations);
+        string Rates(double seconds) => string.Create(CultureInfo.InvariantCulture,
+            $"{operations / seconds / 1e12:0.000} TFLOP/s, {operations / seconds / profile.Peaks.Operations:0 %} of the product's, "
+            + $"{least / seconds:0 %} of the roofline");
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{profile.Title}: {profile.StepSeconds * 1e3:0.00} ms, of which {all * 1e3:0.00} ms in "
-            + $"{profile.Rows.Sum(row => row.Calls):0} kernel calls; {operations / profile.StepSeconds / 1e12:0.000} TFLOP/s, "
-            + $"{least / profile.StepSeconds:0 %} of the roofline"));
+            + $"{profile.Rows.Sum(row => row.Calls):0} kernel calls; {Rates(profile.StepSeconds)}"));
+        if (!double.IsNaN(profile.RecordedSeconds))
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"recorded and replayed, as in earnest: {profile.RecordedSeconds * 1e3:0.00} ms; {Rates(profile.RecordedSeconds)}"));
+        }
     }
 
     private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
 
-    private static void WriteJson(Stream stream, Profile profile, MachinePeaks peaks, IDevice device)
+    private static void WriteJson(Stream stream, Profile profile, IDevice device)
     {
         using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
         json.WriteStartObject();
         json.WriteString("device", device.Description);
         json.WriteString("what", profile.Title);
-        json.WriteNumber("peak_flops", peaks.Operations);
-        json.WriteNumber("peak_bytes", peaks.Bytes);
+        json.WriteNumber("peak_flops", profile.Peaks.Operations);
+        json.WriteNumber("peak_bytes", profile.Peaks.Bytes);
         if (!double.IsNaN(profile.StepSeconds))
             json.WriteNumber("step_seconds", profile.StepSeconds);
+        if (!double.IsNaN(profile.RecordedSeconds))
+            json.WriteNumber("recorded_step_seconds", profile.RecordedSeconds);
         json.WriteNumber("peak_memory_bytes", device.Memory.Peak);
         json.WriteStartArray("rows");
         foreach (ProfileRow row in profile.Rows)

@@ -4,27 +4,39 @@ using System.Text.RegularExpressions;
 namespace Mdm.Kernels.Profiling;
 
 /// <summary>Single kernels on operands of a given size, by name: <c>Conv3x3Forward 32x64x64 256-&gt;256</c>.</summary>
-public sealed partial class KernelWorkbench
+public sealed class KernelWorkbench
 {
-    private static readonly (string Kernel, string Shape, int Numbers, Action<KernelWorkbench, int[], string> Run)[] s_kernels =
+    /// <param name="Form">How a shape is written, in words.</param>
+    /// <param name="Pattern">The same as a regular expression; its groups are the sizes.</param>
+    private sealed record Known(string Kernel, string Form, string Pattern, Action<KernelWorkbench, int[], string> Run);
+
+    private const string Image = @"(\d+)x(\d+)x(\d+) (\d+)->(\d+)(?: /2| x2)?", ImageForm = "BxHxW I->O, with /2 or x2 behind it";
+    private const string Heads = @"(\d+)x(\d+)x(\d+) (\d+)x(\d+)", HeadsForm = "BATCHxHEADSxWIDTH QUERIESxKEYS";
+    private const string Groups = @"(\d+)x(\d+)x(\d+)/(\d+)(?: silu)?", GroupsForm = "BATCHxPOSITIONSxCHANNELS/GROUPS";
+    private const string Matrix = @"(\d+)[x ](\d+)", MatrixForm = "ROWSxCOLUMNS";
+    private const string Numbers = @"(?:Silu )?(\d+)", NumbersForm = "NUMBERS";
+
+    private static readonly Known[] s_kernels =
     [
-        ("MatMul", "MxNxK, with NN, NT or TN behind it", 3, (w, n, text) => w.MatMul(n, text)),
-        ("MatMulBackwardWeight", "OUTxINxROWS", 3, (w, n, _) => w.Kernels.MatMulBackwardWeight(
+        new("MatMul", "MxNxK, with NN, NT, TN or TT behind it", @"(\d+)x(\d+)x(\d+)(?: [NT][NT])?",
+            (w, n, text) => w.MatMul(n, text)),
+        new("MatMulBackwardWeight", "OUTxINxROWS", @"(\d+)x(\d+)x(\d+)(?: TN)?", (w, n, _) => w.Kernels.MatMulBackwardWeight(
             MatMulShape.Contiguous(n[0], n[1], n[2], transposeA: true), w.Array((long)n[0] * n[2]), w.Array((long)n[1] * n[2]),
             new Target(w.Floats((long)n[0] * n[1]), false), new Target(w.Floats(n[0]), false))),
-        ("Conv3x3Forward", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 0)),
-        ("Conv3x3BackwardData", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 1)),
-        ("Conv3x3BackwardWeight", "BxHxW I->O, with /2 or x2 behind it", 5, (w, n, text) => w.Convolve(n, text, 2)),
-        ("AttentionForward", "BATCHxHEADSxWIDTH QUERIESxKEYS", 5, (w, n, _) => w.Attend(n, backward: false)),
-        ("AttentionBackward", "BATCHxHEADSxWIDTH QUERIESxKEYS", 5, (w, n, _) => w.Attend(n, backward: true)),
-        ("GroupNormForward", "BATCHxPOSITIONSxCHANNELS/GROUPS", 4, (w, n, _) => w.GroupNorm(n, backward: false)),
-        ("GroupNormBackward", "BATCHxPOSITIONSxCHANNELS/GROUPS", 4, (w, n, _) => w.GroupNorm(n, backward: true)),
-        ("LayerNormForward", "ROWSxCOLUMNS", 2, (w, n, _) => w.LayerNorm(n, backward: false)),
-        ("LayerNormBackward", "ROWSxCOLUMNS", 2, (w, n, _) => w.LayerNorm(n, backward: true)),
-        ("Unary", "NUMBERS", 1, (w, n, _) => w.Kernels.Unary(UnaryFunction.Silu, n[0], w.Array(n[0]), w.Array(n[0]))),
-        ("SumColumns", "ROWSxCOLUMNS", 2, (w, n, _) =>
+        new("Conv3x3Forward", ImageForm, Image, (w, n, text) => w.Convolve(n, text, 0)),
+        new("Conv3x3BackwardData", ImageForm, Image, (w, n, text) => w.Convolve(n, text, 1)),
+        new("Conv3x3BackwardWeight", ImageForm, Image, (w, n, text) => w.Convolve(n, text, 2)),
+        new("AttentionForward", HeadsForm, Heads, (w, n, _) => w.Attend(n, backward: false)),
+        new("AttentionBackward", HeadsForm, Heads, (w, n, _) => w.Attend(n, backward: true)),
+        new("GroupNormForward", GroupsForm, Groups, (w, n, _) => w.GroupNorm(n, backward: false)),
+        new("GroupNormBackward", GroupsForm, Groups, (w, n, _) => w.GroupNorm(n, backward: true)),
+        new("LayerNormForward", MatrixForm, Matrix, (w, n, _) => w.LayerNorm(n, backward: false)),
+        new("LayerNormBackward", MatrixForm, Matrix, (w, n, _) => w.LayerNorm(n, backward: true)),
+        new("Unary", NumbersForm, Numbers, (w, n, _) =>
+            w.Kernels.Unary(UnaryFunction.Silu, n[0], w.Array(n[0]), w.Array(n[0]))),
+        new("SumColumns", MatrixForm, Matrix, (w, n, _) =>
             w.Kernels.SumColumns(n[0], n[1], w.Array((long)n[0] * n[1]), new Target(w.Floats(n[1]), false))),
-        ("AdamStep", "NUMBERS", 1, (w, n, _) => w.Adam(n[0])),
+        new("AdamStep", NumbersForm, Numbers, (w, n, _) => w.Adam(n[0])),
     ];
 
     private readonly IDevice _device;
@@ -35,25 +47,15 @@ public sealed partial class KernelWorkbench
 
     private IKernels Kernels => _device.Kernels;
 
-    /// <summary>The kernels that can be asked for, with how their shapes are written.</summary>
-    public static IReadOnlyList<(string Kernel, string Shape)> Known { get; } =
-        [.. s_kernels.Select(kernel => (kernel.Kernel, kernel.Shape))];
+    /// <summary>Whether a kernel can be called with a shape.</summary>
+    /// <exception cref="MdmException">No such kernel, or the shape is not one of its.</exception>
+    public static void Check(string kernel, string shape) => Parse(kernel, shape);
 
     /// <summary>Calls a kernel once on made-up operands, on a device that records.</summary>
     /// <exception cref="MdmException">No such kernel, or the shape is not one of its.</exception>
     public static void Run(IDevice device, DType type, string kernel, string shape)
     {
-        var found = s_kernels.FirstOrDefault(k => k.Kernel.Equals(kernel, StringComparison.OrdinalIgnoreCase));
-        if (found.Kernel == null)
-        {
-            throw new MdmException($"no kernel '{kernel}' takes a shape by hand, expected one of "
-                + string.Join(", ", s_kernels.Select(k => k.Kernel)));
-        }
-
-        // Marks such as x2 and /2 stand behind the sizes and are not among the first numbers.
-        string[] digits = [.. Numbers().Matches(shape).Select(match => match.Value)];
-        if (digits.Length < found.Numbers || !TryParse(digits[..found.Numbers], out int[] sizes))
-            throw new MdmException($"{found.Kernel}: the shape is '{shape}', expected {found.Shape}, numbers from 1");
+        (Known found, int[] sizes) = Parse(kernel, shape);
         var bench = new KernelWorkbench(device, type);
         try
         {
@@ -67,30 +69,32 @@ public sealed partial class KernelWorkbench
         }
     }
 
-    private static bool TryParse(string[] digits, out int[] sizes)
+    private static (Known Kernel, int[] Sizes) Parse(string kernel, string shape)
     {
-        sizes = new int[digits.Length];
-        for (int i = 0; i < sizes.Length; i++)
-            if (!int.TryParse(digits[i], NumberStyles.None, CultureInfo.InvariantCulture, out sizes[i]) || sizes[i] == 0)
-                return false;
-        return true;
+        Known found = System.Array.Find(s_kernels, k => k.Kernel.Equals(kernel, StringComparison.OrdinalIgnoreCase))
+            ?? throw new MdmException($"no kernel '{kernel}' takes a shape by hand, expected one of "
+                + string.Join(", ", s_kernels.Select(k => k.Kernel)));
+        Match match = Regex.Match(shape, $"^{found.Pattern}$", RegexOptions.CultureInvariant | RegexOptions.IgnoreCase);
+        int[] sizes = [.. match.Groups.Values.Skip(1).Select(group =>
+            int.TryParse(group.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out int size) ? size : 0)];
+        if (!match.Success || sizes.Contains(0))
+            throw new MdmException($"{found.Kernel}: the shape is '{shape}', expected {found.Form}, numbers from 1");
+        if (found.Pattern == Groups && sizes[2] % sizes[3] != 0)
+            throw new MdmException($"{found.Kernel}: {sizes[2]} channels are not divisible by {sizes[3]} groups");
+        return (found, sizes);
     }
-
-    [GeneratedRegex(@"\d+")]
-    private static partial Regex Numbers();
 
     private void MatMul(int[] n, string text)
     {
-        bool transposeA = text.Contains("TN", StringComparison.OrdinalIgnoreCase);
-        bool transposeB = text.Contains("NT", StringComparison.OrdinalIgnoreCase);
+        bool transposeA = text[^2] is 'T' or 't', transposeB = text[^1] is 'T' or 't';
         Kernels.MatMul(MatMulShape.Contiguous(n[0], n[1], n[2], transposeA, transposeB),
             Array((long)n[0] * n[2]), Array((long)n[1] * n[2]), new Target(Array((long)n[0] * n[1]), false));
     }
 
     private void Convolve(int[] n, string text, int pass)
     {
-        bool upsample = text.TrimEnd().EndsWith(" x2", StringComparison.Ordinal);
-        int stride = text.TrimEnd().EndsWith("/2", StringComparison.Ordinal) ? 2 : 1;
+        bool upsample = text.EndsWith(" x2", StringComparison.OrdinalIgnoreCase);
+        int stride = text.EndsWith("/2", StringComparison.Ordinal) ? 2 : 1;
         var shape = new ConvShape(n[0], n[1], n[2], n[3], n[4], stride, upsample);
         Ptr x = Array((long)n[0] * n[1] * n[2] * n[3]), w = Array(9L * n[3] * n[4]);
         Ptr y = Array((long)n[0] * shape.OutHeight * shape.OutWidth * n[4]);
@@ -122,8 +126,6 @@ public sealed partial class KernelWorkbench
     private void GroupNorm(int[] n, bool backward)
     {
         var shape = new GroupNormShape(n[0], n[1], n[2], n[3], 1e-5f, Silu: true);
-        if (n[2] % n[3] != 0)
-            throw new MdmException($"GroupNorm: {n[2]} channels are not divisible by {n[3]} groups");
         long all = (long)n[0] * n[1] * n[2];
         Ptr x = Array(all), gamma = Floats(n[2]), beta = Floats(n[2]), modulation = Array(2L * n[0] * n[2]);
         Ptr mean = Floats((long)n[0] * n[3]), rstd = Floats((long)n[0] * n[3]);

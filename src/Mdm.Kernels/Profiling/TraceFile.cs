@@ -15,8 +15,9 @@ public static class TraceFile
         json.WriteStartObject();
         json.WriteString("displayTimeUnit", "ms");
         json.WriteStartArray("traceEvents");
-        RowName(json, ModuleRow, "modules");
-        RowName(json, KernelRow, $"kernels on {device.Name}");
+        RowName(json, "process_name", ModuleRow, device.Description);
+        RowName(json, "thread_name", ModuleRow, "modules");
+        RowName(json, "thread_name", KernelRow, $"kernels on {device.Name}");
         IReadOnlyList<KernelRecord> records = device.Records;
         if (records.Count > 0)
         {
@@ -64,10 +65,10 @@ public static class TraceFile
         json.WriteEndObject();
     }
 
-    private static void RowName(Utf8JsonWriter json, int row, string name)
+    private static void RowName(Utf8JsonWriter json, string kind, int row, string name)
     {
         json.WriteStartObject();
-        json.WriteString("name", "thread_name");
+        json.WriteString("name", kind);
         json.WriteString("ph", "M");
         json.WriteNumber("pid", Process);
         json.WriteNumber("tid", row);
