@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Mdm.Kernels.Cuda;
 using Mdm.Tests;
 
@@ -105,6 +106,85 @@ public sealed class GpuTests
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    [Test]
+    public void KernelsAreCompiledOnceWhateverHappensToTheCache()
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-cache-").FullName;
+        try
+        {
+            string cache = Path.Combine(folder, "kernels"), setting = $"MDM_CACHE_DIR={cache}";
+            CliResult Check() => Emulated(setting, "gradcheck", "--device=cuda", "--quiet", "multiply").Succeeded();
+            _ = Emulated(setting, "doctor"); // finds the emulator
+            Parallel.Invoke(() => Check(), () => Check());
+            string file = Directory.GetFiles(cache).Single();
+            byte[] whole = File.ReadAllBytes(file);
+            File.WriteAllBytes(file, whole[..(whole.Length / 2)]);
+            Check();
+            Assert.That(new FileInfo(Directory.GetFiles(cache).Single()).Length, Is.EqualTo(whole.Length), "mended");
+            DateTime written = File.GetLastWriteTimeUtc(file);
+            Check();
+            Assert.That(File.GetLastWriteTimeUtc(file), Is.EqualTo(written), "read, not written again");
+
+            Directory.Delete(cache, recursive: true);
+            File.WriteAllText(cache, "a file where the folder should be");
+            Check();
+            Assert.That(Emulated(setting, "doctor").Succeeded().Output,
+                Does.Match("kernel cache +no ").And.Match(@"cannot be written[\s\S]*MDM_CACHE_DIR"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [TestCase("MDM_SYNC=0", "cuEventSynchronize failed with CUDA_ERROR_ILLEGAL_ADDRESS", "MDM_SYNC=1 tells which")]
+    [TestCase("MDM_SYNC=1", "running multiply of elementwise.cu (MDM_T=float) with grid 1x1x1, block 256x1x1, 0 bytes shared failed")]
+    public void AFaultOfAKernelIsTold(string setting, params string[] words)
+    {
+        string folder = Directory.CreateTempSubdirectory("mdm-fault-").FullName;
+        try
+        {
+            string kernels = Path.Combine(GoldenFiles.Root, "kernels");
+            foreach (string file in Directory.GetFiles(kernels, "*.cu*", SearchOption.AllDirectories))
+            {
+                string copy = Path.Combine(folder, Path.GetRelativePath(kernels, file));
+                Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+                const string right = "map(n, x, y, z, accumulate != 0, Product());";
+                File.WriteAllText(copy, File.ReadAllText(file).Replace(right, $"{right}\n    z[n + 64] = z[0];"));
+            }
+
+            CliResult result = Emulated($"MDM_KERNELS={folder} {setting}", "gradcheck", "--device=cuda", "multiply");
+            Assert.That(result.Code, Is.EqualTo(1));
+            // The table breaks long lines.
+            string text = Regex.Replace(result.Output, @"\s+", " ");
+            Assert.Multiple(() =>
+            {
+                foreach (string word in words)
+                    Assert.That(text, Does.Contain(word));
+            });
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public void DoctorTellsThatTheCompilerIsNotWhereItWasSaidToBe()
+    {
+        Assert.That(Cli.Shell("exec env MDM_NVRTC=/nosuch \"$0\" \"$@\"", "doctor").Succeeded().Output,
+            Does.Match(@"NVRTC +no +MDM_NVRTC is '/nosuch'[\s\S]*nvidia-cuda-nvrtc"));
+    }
+
+    [Test]
+    public void AProfiledStepIsAlsoTimedAsItRuns()
+    {
+        string yaml = Path.Combine(GoldenFiles.Root, "bench", "pytorch", "rehearsal.yaml");
+        CliResult result = Emulated("", "profile", "--device=cuda", "--step=sample", "--config-path", yaml, "--batch-size=1",
+            "--tokens=4", "--steps=1", "--warm-up=0").Succeeded();
+        Assert.That(result.Output, Does.Match(@"1 picture of 8x8: .* % of the roofline\nrecorded and replayed, as in earnest: "));
     }
 
     /// <summary>Runs a command as a process with settings of the emulator in its environment.</summary>

@@ -148,15 +148,16 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         nint allocated = 0;
         int code = driver.MemAlloc(&allocated, (nuint)bytes);
         if (code is not (CudaCode.Success or CudaCode.OutOfMemory))
-            driver.Check(code, $"cuMemAlloc of {bytes} bytes");
+            Check(code, $"cuMemAlloc of {bytes} bytes");
         address = code == CudaCode.Success ? allocated : 0;
         return code == CudaCode.Success;
     }
 
     void IDeviceHeap.Release(nint address)
     {
-        driver.Check(driver.StreamSynchronize(stream), "cuStreamSynchronize");
-        driver.Check(driver.MemFree(address), "cuMemFree");
+        // A kernel's fault stays with the context, and whoever asks for a result is told. Memory is freed while that is under way.
+        if (driver.StreamSynchronize(stream) == CudaCode.Success)
+            driver.Check(driver.MemFree(address), "cuMemFree");
     }
 
     private void MakeCurrent()
