@@ -9,7 +9,7 @@
 #
 #   scripts/gpu.sh run doctor 'warm&' table tests agree
 #   scripts/gpu.sh run step graphs compile
-#   scripts/gpu.sh run kernels profile draw sanitizer
+#   scripts/gpu.sh run kernels auto profile draw sanitizer
 #
 # A part that fails or hangs costs only itself; one with & behind its name runs beside the next ones ('warm' lets PyTorch's compiler
 # fill its cache, which takes minutes). Compiled kernels, ours and PyTorch's, are kept in CACHE from call to call. After each part,
@@ -18,7 +18,7 @@
 # part, 300), TOTAL (seconds of one call, 570), REHEARSE=1 (tiny sizes: for the emulator, MDM_CUDA_EMULATOR, and PyTorch on a CPU).
 set -uo pipefail
 cd "$(dirname "$0")/.."
-all=(doctor table tests agree step graphs compile kernels profile draw sanitizer)
+all=(doctor table tests agree step graphs compile kernels auto profile draw sanitizer)
 archive=artifacts/gpu.tar.xz
 
 pack() {
@@ -176,7 +176,7 @@ part_agree() {
 
 # Whole steps: ours, then PyTorch's; the sampling step at batch 1 in a process of its own, for its time from the start.
 part_step() {
-    steps() { bin/Mdm.Bench --only steps --steps $STEPS --device "$DEVICE" --tokens $TOKENS "$@"; }
+    steps() { bin/Mdm.Bench --only steps --kernels own --steps $STEPS --device "$DEVICE" --tokens $TOKENS "$@"; }
     {
         steps --configs $M64 --sample 1 && steps --configs $M64 --train $TRAIN --sample $SAMPLE && steps --configs $M256 --train $TRAIN256
         "$PYTHON" bench/pytorch/gpu.py $M64 --mode eager --sample 1 --tokens $TOKENS --steps $STEPS
@@ -197,11 +197,11 @@ part_graphs() {
         | tee "$LOGS/graphs.jsonl" | rows | tee "$LOGS/graphs.txt"
 }
 
-# Kernels alone at the sizes of the 64x64 model, and what cuBLAS, cuDNN and flash attention need for them.
+# Kernels alone at the sizes of the 64x64 model, beside cuBLASLt and cuDNN here, and what PyTorch needs for them.
 part_kernels() {
     local sizes=() code=0
     ask() {
-        bin/mdm profile --device "$DEVICE" --fp16 --kernel "$1" --shape "$2" --json "$LOGS/kernel-$1.json" --top 50 || code=1
+        bin/mdm profile --device "$DEVICE" --kernels own --fp16 --kernel "$1" --shape "$2" --json "$LOGS/kernel-$1.json" --top 50 || code=1
         local IFS=,
         for shape in $2; do sizes+=("$1 $shape"); done
     }
@@ -214,8 +214,25 @@ part_kernels() {
     return $code
 }
 
+# The fastest kernel for each shape, measured; the same steps with it, and with the libraries wherever they can.
+part_auto() {
+    local code=0
+    {
+        for kernels in auto library; do
+            bin/Mdm.Bench --only steps --kernels $kernels --configs $M64 --train ${TRAIN%%,*} --sample $SAMPLE --steps $STEPS \
+                --device "$DEVICE" --tokens $TOKENS
+        done
+    } | tee "$LOGS/auto.jsonl" | rows | tee "$LOGS/auto.txt" || return
+    for of in "MatMul $MATMUL" "Conv3x3Forward $CONV" "Conv3x3BackwardData $CONV" "Conv3x3BackwardWeight $CONV"; do
+        bin/mdm profile --device "$DEVICE" --kernels auto --fp16 --kernel "${of%% *}" --shape "${of#* }" --json "$LOGS/auto-${of%% *}.json" || code=1
+    done
+    cp "$MDM_CACHE_DIR"/choices-*.txt "$LOGS"
+    echo "  $(grep -hv '^#' "$LOGS"/choices-*.txt | sed 's/.* = //; s/ .*//' | sort | uniq -c | tr -s ' \n' ' ')" | tee -a "$LOGS/auto.txt"
+    return $code
+}
+
 part_profile() {
-    profile() { bin/mdm profile --device "$DEVICE" --config-path $M64 --fp16 --tokens $TOKENS "$@"; }
+    profile() { bin/mdm profile --device "$DEVICE" --kernels own --config-path $M64 --fp16 --tokens $TOKENS "$@"; }
     profile --batch-size $BATCH --json "$LOGS/profile-train.json" --trace "$LOGS/trace-train.json" | tee "$LOGS/profile.txt" || return
     profile --batch-size $BATCH --by shape --top 60 > "$LOGS/profile-shapes.log"
     profile --batch-size 1 --step sample --trace "$LOGS/trace-sample.json" | tee -a "$LOGS/profile.txt"

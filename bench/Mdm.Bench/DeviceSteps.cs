@@ -68,7 +68,7 @@ internal sealed record DeviceSteps(string DeviceName, int Steps, int Tokens, boo
         double median = seconds[Steps / 2];
         Print(new
         {
-            Name = $"{what} batch {batch} mdm",
+            Name = $"{what} batch {batch} mdm{(Kernels == "own" ? "" : $" {Kernels}")}",
             Seconds = median,
             ImagesPerSecond = batch / median,
             TFLOPS = Operations(make, run) / median / 1e12,
