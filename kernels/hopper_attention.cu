@@ -30,50 +30,10 @@ constexpr int kKeys = 128, kStages = WIDTH > 64 ? 2 : 4, kQueryStages = 2;
 typedef TileRing<kQueryStages, kRows> QueryRing;
 typedef TileRing<kStages, kKeys> KeyRing;
 
-// Which keys of a tile count, asked for a tile ahead: begin reads the mask, end makes bits of it, as this lane needs them.
-struct KeyMask
-{
-    float v[kKeys / 32];
-    u32 bits[kKeys / 32]; // bit 8 n + e: key 32 i + 8 n + 2 (lane % 4) + e
-    bool all;
-
-    __device__ __forceinline__ void begin(const float* mask, int first, int keys)
-    {
-#pragma unroll
-        for (int i = 0; i < kKeys / 32; ++i)
-        {
-            int j = first + 32 * i + threadIdx.x % 32;
-            v[i] = j >= keys ? 0.0f : mask == nullptr ? 1.0f : mask[j];
-        }
-    }
-
-    __device__ __forceinline__ void end()
-    {
-        all = true;
-#pragma unroll
-        for (int i = 0; i < kKeys / 32; ++i)
-        {
-            u32 word = __ballot_sync(0xffffffffu, v[i] != 0.0f);
-            all = all && word == 0xffffffffu;
-            bits[i] = word >> (threadIdx.x % 4 * 2);
-        }
-    }
-
-    // Leaves keys out of the scores.
-    __device__ __forceinline__ void apply(float (&s)[kKeys / 2]) const
-    {
-        if (all)
-            return;
-#pragma unroll
-        for (int i = 0; i < kKeys / 2; ++i)
-            if ((bits[i / 16] >> (i / 4 % 4 * 8 + i % 2) & 1) == 0)
-                s[i] = minus_infinity();
-    }
-};
-
 // Takes scores (raw products) into the running softmax: m and l are of this lane's two rows, l of its columns alone. Returns
 // e^(s - m) in s, and in keep what sums so far are to be multiplied with.
-__device__ __forceinline__ void online_softmax(float (&s)[kKeys / 2], float factor, float (&m)[2], float (&l)[2], float (&keep)[2])
+__device__ __forceinline__ void online_softmax(
+    float (&s)[kKeys / 2], float factor, float (&m)[2], float (&l)[2], float (&keep)[2])
 {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -109,7 +69,7 @@ __device__ __forceinline__ void attend(
     float s[kKeys / 2], o[WIDTH / 2], factor = a.scale * kLog2E;
     float m[2] = {minus_infinity(), minus_infinity()}, l[2] = {0.0f, 0.0f}, keep[2];
     u32 p[kKeys / 16][4];
-    KeyMask counts;
+    KeyMask<kKeys> counts;
     counts.begin(mask, 0, a.keys);
     queries.wait();
     const u8* left = queries.tile() + consumer * 64 * HopperLine;
@@ -182,12 +142,12 @@ __device__ __forceinline__ void attend(
 HOPPER_ATTENTION hopper_attention_forward(const __grid_constant__ TensorMap q, const __grid_constant__ TensorMap k,
     const __grid_constant__ TensorMap v, const __grid_constant__ AttentionArguments a)
 {
-    SHARED(u64, barriers[2 * kQueryStages + 4 * kStages]);
+    SHARED(u64, barriers[QueryRing::barriers + 2 * KeyRing::barriers]);
     DYNAMIC_SHARED(u8, memory);
     u8* data = hopper_aligned(memory);
     QueryRing queries(data, barriers);
-    KeyRing keys(data + kQueryStages * QueryRing::bytes, barriers + 2 * kQueryStages);
-    KeyRing values(keys.data + kStages * KeyRing::bytes, keys.full + 2 * kStages);
+    KeyRing keys(data + QueryRing::bytes, barriers + QueryRing::barriers);
+    KeyRing values(keys.data + KeyRing::bytes, keys.full + KeyRing::barriers);
     if (threadIdx.x == 0)
     {
         queries.begin();
@@ -209,11 +169,11 @@ HOPPER_ATTENTION hopper_attention_forward(const __grid_constant__ TensorMap q, c
         for (int index = blockIdx.x; index < work; index += gridDim.x)
         {
             AttentionTile tile(index, tiles, a.heads);
-            queries.load(q, tile.first, tile.head, tile.sample);
+            queries.load(tile.first, tile.head, tile.sample, q);
             for (int j = 0; j < a.keys; j += kKeys)
             {
-                keys.load(k, j, tile.head, tile.sample);
-                values.load(v, j, tile.head, tile.sample);
+                keys.load(j, tile.head, tile.sample, k);
+                values.load(j, tile.head, tile.sample, v);
             }
         }
     }

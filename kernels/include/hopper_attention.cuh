@@ -10,12 +10,14 @@ constexpr int kThreads = 384, kConsumerWarps = 8, kConsumers = 256;
 constexpr int kRows = 128;                     // of a block: 64 of each consumer
 constexpr int kBlocks = (WIDTH + 63) / 64;     // of 64 columns
 
-// Tiles of Rows rows each, which are filled and read in the same order. Barriers: full (one arrival and the bytes of the
-// copies), empty (one arrival of each consumer warp, after its products that read the tile are done).
-template <int Stages, int Rows>
+// Stages of Matrices tiles of Rows rows each, which are filled and read in the same order. Barriers: full (an arrival of each of
+// Fillers warps, and the bytes of the copies), empty (one arrival of each consumer warp, after its products that read the stage
+// are done). Who fills and who reads have a copy each.
+template <int Stages, int Rows, int Matrices = 1, int Fillers = 1>
 struct TileRing
 {
-    static constexpr int bytes = Rows * HopperLine * kBlocks;
+    static constexpr int stages = Stages, rows = Rows, tile_bytes = Rows * HopperLine * kBlocks;
+    static constexpr int bytes = Stages * Matrices * tile_bytes, barriers = 2 * Stages;
 
     u8* data;
     u64 *full, *empty; // [Stages]
@@ -32,7 +34,7 @@ struct TileRing
     {
         for (int s = 0; s < Stages; ++s)
         {
-            mbarrier_init(&full[s], 1);
+            mbarrier_init(&full[s], Fillers);
             mbarrier_init(&empty[s], kConsumerWarps);
         }
     }
@@ -46,28 +48,43 @@ struct TileRing
         }
     }
 
-    __device__ __forceinline__ u8* tile() const { return data + stage * bytes; }
+    __device__ __forceinline__ u8* tile(int matrix = 0) const { return data + (stage * Matrices + matrix) * tile_bytes; }
 
-    // The producer: brings rows first.. of a head.
-    __device__ __forceinline__ void load(const TensorMap& map, int first, int head, int sample)
+    // Whoever fills: the stage is free.
+    __device__ __forceinline__ void wait_empty() { mbarrier_wait(&empty[stage], phase ^ 1); }
+
+    // The producer: brings rows first.. of a head, of each map.
+    template <typename... Maps>
+    __device__ __forceinline__ void load(int first, int head, int sample, const Maps&... maps)
     {
-        mbarrier_wait(&empty[stage], phase ^ 1);
-        mbarrier_expect(&full[stage], bytes);
+        static_assert(sizeof...(Maps) == Matrices, "a map for each matrix of a stage");
+        wait_empty();
+        mbarrier_expect(&full[stage], Matrices * tile_bytes);
+        const TensorMap* list[] = {&maps...};
 #pragma unroll
-        for (int block = 0; block < kBlocks; ++block)
-            tensor_load_4d(tile() + block * Rows * HopperLine, &map, &full[stage], 64 * block, head, first, sample);
+        for (int i = 0; i < Matrices; ++i)
+#pragma unroll
+            for (int block = 0; block < kBlocks; ++block)
+                tensor_load_4d(
+                    tile(i) + block * Rows * HopperLine, list[i], &full[stage], 64 * block, head, first, sample);
         advance();
     }
 
-    // A consumer: the tile is there.
+    // A consumer: the stage is there.
     __device__ __forceinline__ void wait() { mbarrier_wait(&full[stage], phase); }
 
     // A consumer's warp has read it.
     __device__ __forceinline__ void release()
     {
-        if (threadIdx.x % 32 == 0)
-            mbarrier_arrive(&empty[stage]);
+        release(stage);
         advance();
+    }
+
+    // The same, later.
+    __device__ __forceinline__ void release(int earlier)
+    {
+        if (threadIdx.x % 32 == 0)
+            mbarrier_arrive(&empty[earlier]);
     }
 };
 
@@ -82,6 +99,48 @@ struct AttentionTile
         first = (index - slice * tiles) * kRows;
         sample = slice / heads;
         head = slice - sample * heads;
+    }
+};
+
+// Which keys of a tile count, asked for a tile ahead: begin reads the mask, end makes bits of it, as this lane needs them.
+template <int Keys>
+struct KeyMask
+{
+    float v[Keys / 32];
+    u32 bits[Keys / 32]; // bit 8 n + e: key 32 i + 8 n + 2 (lane % 4) + e
+    bool all;
+
+    __device__ __forceinline__ void begin(const float* mask, int first, int keys)
+    {
+#pragma unroll
+        for (int i = 0; i < Keys / 32; ++i)
+        {
+            int j = first + 32 * i + threadIdx.x % 32;
+            v[i] = j >= keys ? 0.0f : mask == nullptr ? 1.0f : mask[j];
+        }
+    }
+
+    __device__ __forceinline__ void end()
+    {
+        all = true;
+#pragma unroll
+        for (int i = 0; i < Keys / 32; ++i)
+        {
+            u32 word = __ballot_sync(0xffffffffu, v[i] != 0.0f);
+            all = all && word == 0xffffffffu;
+            bits[i] = word >> (threadIdx.x % 4 * 2);
+        }
+    }
+
+    // Leaves keys out of the scores.
+    __device__ __forceinline__ void apply(float (&s)[Keys / 2]) const
+    {
+        if (all)
+            return;
+#pragma unroll
+        for (int i = 0; i < Keys / 2; ++i)
+            if ((bits[i / 16] >> (i / 4 % 4 * 8 + i % 2) & 1) == 0)
+                s[i] = minus_infinity();
     }
 };
 

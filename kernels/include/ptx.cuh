@@ -317,6 +317,13 @@ __device__ __forceinline__ void wgmma(float (&d)[4], unsigned long long a, unsig
 }
 
 template <int TransposeA, int TransposeB, int Add = 1>
+__device__ __forceinline__ void wgmma(float (&d)[16], unsigned long long a, unsigned long long b)
+{
+    asm volatile(WGMMA("32", WGMMA_R16, "%20", "%16, %17, p, 1, 1, %18, %19")
+        : WGMMA_D16(0) : "l"(a), "l"(b), "n"(TransposeA), "n"(TransposeB), "n"(Add));
+}
+
+template <int TransposeA, int TransposeB, int Add = 1>
 __device__ __forceinline__ void wgmma(float (&d)[32], unsigned long long a, unsigned long long b)
 {
     asm volatile(WGMMA("64", WGMMA_R32, "%36", "%32, %33, p, 1, 1, %34, %35")

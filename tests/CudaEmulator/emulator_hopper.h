@@ -137,7 +137,8 @@ inline void wgmma_wait_older(float (&)[N], EMULATOR_SITE)
 template <int TransposeA, int TransposeB, int Add = 1, int N>
 inline void wgmma(float (&d)[N], unsigned long long a, unsigned long long b, EMULATOR_SITE)
 {
-    static_assert(N == 4 || N == 32 || N == 64 || N == 128, "accumulators of 64 x 8, 64, 128 or 256");
+    static_assert(
+        N == 4 || N == 16 || N == 32 || N == 64 || N == 128, "accumulators of 64 x 8, 32, 64, 128 or 256");
     emulator::WarpgroupProduct product{d, 2 * N, nullptr, a, b, TransposeA, TransposeB, Add};
     EMULATOR_CALL(product, product, EMULATOR_HERE("wgmma"));
 }

@@ -54,11 +54,7 @@ internal sealed partial class CudaKernels
         long numbers = (long)shape.Batch * shape.Heads * shape.Queries;
         using Scratch delta = device.Borrow(Math.Max(1, numbers) * sizeof(float));
         AttentionArguments a = Arguments(shape, q, k, v, keyMask, o, logSumExp, bias);
-        a.Delta = delta.As(DType.Float32).Address;
-        (a.DO, a.DOStride) = (dO.Ptr.Address, dO.Stride);
-        (a.DQ, a.DQStride, a.AddQ) = (dq.Ptr.Address, dq.Stride, dq.Accumulate ? 1 : 0);
-        (a.DK, a.DKStride, a.AddK) = (dk.Ptr.Address, dk.Stride, dk.Accumulate ? 1 : 0);
-        (a.DV, a.DVStride, a.AddV) = (dv.Ptr.Address, dv.Stride, dv.Accumulate ? 1 : 0);
+        SetGradients(ref a, delta.As(DType.Float32), dO, dq, dk, dv);
         bool aligned = Aligned(dO.Ptr, dO.Stride) && Aligned(dq.Ptr, dq.Stride) && Aligned(dk.Ptr, dk.Stride)
             && Aligned(dv.Ptr, dv.Stride);
         a.Vector = aligned ? a.Vector : 0;
@@ -66,6 +62,9 @@ internal sealed partial class CudaKernels
             device.Launch(new KernelId(GenericModule(type, shape.HeadWidth).Module, "attention_delta"),
                 Blocks(4 * numbers, GenericAttentionThreads), GenericAttentionThreads, 0, Arg.By(in a));
 
+        if (shape.Queries > 64 && bias.IsNone
+            && HopperAttentionBackward(shape, q, k, v, keyMask, logSumExp, delta.As(DType.Float32), dO, dq, dk, dv))
+            return;
         if (!OnTensorCores(shape, type) || !bias.IsNone)
         {
             if (keys)
@@ -166,6 +165,16 @@ internal sealed partial class CudaKernels
             Vector = shape.HeadWidth * q.Ptr.Type.Size() % 16 == 0 && Aligned(q.Ptr, q.Stride) && Aligned(k.Ptr, k.Stride)
                 && Aligned(v.Ptr, v.Stride) && Aligned(o.Ptr, o.Stride) ? 1 : 0,
         };
+
+    private static void SetGradients(
+        ref AttentionArguments a, Ptr delta, Rows dO, RowsTarget dq, RowsTarget dk, RowsTarget dv)
+    {
+        a.Delta = delta.Address;
+        (a.DO, a.DOStride) = (dO.Ptr.Address, dO.Stride);
+        (a.DQ, a.DQStride, a.AddQ) = (dq.Ptr.Address, dq.Stride, dq.Accumulate ? 1 : 0);
+        (a.DK, a.DKStride, a.AddK) = (dk.Ptr.Address, dk.Stride, dk.Accumulate ? 1 : 0);
+        (a.DV, a.DVStride, a.AddV) = (dv.Ptr.Address, dv.Stride, dv.Accumulate ? 1 : 0);
+    }
 
     /// <summary>The compilations. A class of its own, so that they are there before the list of all kernels is made.</summary>
     private static class Attentions

@@ -2,7 +2,7 @@ using Mdm.Kernels.Cuda.Native;
 
 namespace Mdm.Kernels.Cuda.Products;
 
-/// <summary>Whether the matrix core of Hopper (hopper_matmul.cu, hopper_conv.cu, hopper_attention.cu) serves a product, a
+/// <summary>Whether the matrix core of Hopper (hopper_*.cu) serves a product, a
 /// convolution or an attention. It needs capability 90, a driver and an NVRTC of CUDA 12, bfloat16, and addresses and strides
 /// that are multiples of 16 bytes; <c>MDM_HOPPER=0</c> turns it off. What it does not serve, the portable kernels do.</summary>
 internal sealed class Hopper
@@ -18,8 +18,8 @@ internal sealed class Hopper
     private const string ConvFile = "hopper_conv.cu";
 
     // For head widths up to 32, 64, 96 and 128.
-    private static readonly KernelModule[] s_attention =
-        [.. Enumerable.Range(1, 4).Select(i => new KernelModule("hopper_attention.cu", $"WIDTH={32 * i}", 90))];
+    private static readonly KernelModule[] s_attentionForward = Widths("hopper_attention.cu");
+    private static readonly KernelModule[] s_attentionBackward = Widths("hopper_attention_backward.cu");
 
     private readonly CudaDevice device;
     private readonly HashSet<KernelModule> compiled = [];
@@ -36,7 +36,7 @@ internal sealed class Hopper
     /// <summary>Every compilation of these files.</summary>
     public static IEnumerable<KernelModule> Modules => HopperPlan.Tiles
         .SelectMany(t => new[] { Module(MatMulFile, t.TileN, t.Cluster), Module(ConvFile, t.TileN, t.Cluster) })
-        .Concat(s_attention);
+        .Concat(s_attentionForward).Concat(s_attentionBackward);
 
     /// <summary>Tensor maps of what it multiplies.</summary>
     public TensorMaps Maps { get; }
@@ -46,7 +46,10 @@ internal sealed class Hopper
     public static KernelModule Conv(in HopperPlan plan) => Module(ConvFile, plan.TileN, plan.Cluster);
 
     /// <summary>The compilation for heads of a width from 1 to 128.</summary>
-    public static KernelModule Attention(int headWidth) => s_attention[(headWidth - 1) / 32];
+    public static KernelModule AttentionForward(int headWidth) => s_attentionForward[(headWidth - 1) / 32];
+
+    /// <summary>The same for the gradients.</summary>
+    public static KernelModule AttentionBackward(int headWidth) => s_attentionBackward[(headWidth - 1) / 32];
 
     /// <summary>Whether it serves a product.</summary>
     public bool Handles(in MatMulShape shape, Ptr a, Ptr b, in ProductOutput output) =>
@@ -77,7 +80,7 @@ internal sealed class Hopper
     /// <summary>Whether it serves an attention with these operands.</summary>
     public bool Handles(in AttentionShape shape, params ReadOnlySpan<Rows> operands)
     {
-        if (!enabled || shape.HeadWidth % 8 != 0 || shape.HeadWidth > 32 * s_attention.Length || shape.HeadWidth == 0
+        if (!enabled || shape.HeadWidth % 8 != 0 || shape.HeadWidth > 32 * s_attentionForward.Length || shape.HeadWidth == 0
             || !(shape.Scale > 0) || shape.Batch == 0 || shape.Heads == 0 || shape.Queries == 0 || shape.Keys == 0)
             return false;
         foreach (Rows rows in operands)
@@ -117,6 +120,9 @@ internal sealed class Hopper
             return false;
         }
     }
+
+    private static KernelModule[] Widths(string file) =>
+        [.. Enumerable.Range(1, 4).Select(i => new KernelModule(file, $"WIDTH={32 * i}", 90))];
 
     private static KernelModule Module(string file, int tileN, int cluster) => new(file, Defines(tileN, cluster), 90);
 
