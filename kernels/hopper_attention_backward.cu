@@ -6,9 +6,9 @@
 //
 // Layout: as in hopper_attention.cu; any gradient may be left out or added to what is there.
 //
-// hopper_attention_backward_keys: a consumer has 64 keys and goes over tiles of 64 queries (32 above width 96). Its products are transposed (rows of
-// the accumulators are keys), so that p and ds go on as left operands from registers: p = k qᵀ, dp = v dOᵀ, dv += p dO,
-// dk += ds q. L and δ of a tile's queries belong to columns: a warp of the producer puts them into shared memory.
+// hopper_attention_backward_keys: a consumer has 64 keys and goes over tiles of 64 queries (32 above width 96). Its products are
+// transposed (rows of the accumulators are keys), so that p and ds go on as left operands from registers: p = k qᵀ, dp = v dOᵀ,
+// dv += p dO, dk += ds q. L and δ of a tile's queries belong to columns: a warp of the producer puts them into shared memory.
 // hopper_attention_backward_queries: a consumer has 64 queries and goes over tiles of keys (128, 64 above width 64): p = q kᵀ,
 // dp = dO vᵀ, dq += ds k. Nothing is shared between blocks: no atomics, fixed order, same bits.
 // Products run under everything else: dv under ds, dp under the exponentials, and p and dp of the next tile are begun before the
@@ -22,8 +22,8 @@
 // version              | 1,024 x 1,024, width 64       | 256 x 256, width 96 | 1,024 x 128, width 64 (cross)
 // wgmma, predicted     | 500 TFLOP/s (360 counting 10) | 430 TFLOP/s (310)   | 350 TFLOP/s (250)
 // measured             | not measured yet              | not measured yet    | not measured yet
-// Of one H100: 64 x 64 scores at width 64 take 512 cycles of the matrix core and 256 of the exponentials for the keys' side, 384 and
-// 256 for the queries'; products from shared memory with 64 columns also take all it gives, 128 bytes a cycle.
+// Of one H100: 64 x 64 scores at width 64 take 512 cycles of the matrix core and 256 of the exponentials for the keys' side, 384
+// and 256 for the queries'; products from shared memory with 64 columns also take all it gives, 128 bytes a cycle.
 #include "hopper_attention.cuh"
 
 typedef Vec<float, 2> FloatPair;
@@ -161,8 +161,8 @@ struct KeysBackward
 };
 
 // A consumer's 64 keys of a tile, over all queries.
-__device__ __forceinline__ void keys_backward(
-    const AttentionArguments& a, const AttentionTile& tile, int consumer, const QueryNumbers* numbers, OwnRing& own, QueryRing& ring)
+__device__ __forceinline__ void keys_backward(const AttentionArguments& a, const AttentionTile& tile, int consumer,
+    const QueryNumbers* numbers, OwnRing& own, QueryRing& ring)
 {
     int first = tile.first + consumer * 64;
     KeysBackward work;

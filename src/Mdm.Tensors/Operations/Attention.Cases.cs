@@ -11,6 +11,7 @@ internal static class AttentionCases
         [
             (1, 1, 1, 1, null, "one token"), (2, 5, 1, 3, null, "odd width"), (1, 64, 2, 8, null, "even sizes"),
             (2, 37, 3, 20, null, "odd length"), (1, 130, 1, 64, null, "longer than a block"),
+            (2, 67, 2, 40, null, "padded heads"),
             (2, 4, 4, 5, [1, 0, 1, 1, 0, 1, 1], "mask"),
             (1, 6, 2, 7, [0, 0, 0, 1, 0, 0], "all but one masked"), (2, 3, 1, 4, [0, 0, 0, 1, 1, 1], "one sample all masked"),
         ];
@@ -26,6 +27,7 @@ internal static class AttentionCases
         (int Batch, int Length, int Keys, int Heads, int Width, double[]? Mask, string What)[] cross =
         [
             (1, 1, 1, 1, 1, null, "one query, one key"), (2, 9, 1, 2, 5, null, "one key"), (2, 16, 7, 2, 8, null, "few keys"),
+            (2, 66, 37, 2, 24, [1, 1, 0, 1, 0, 0, 1], "many queries, mask"),
             (1, 5, 77, 3, 17, null, "more keys than queries"), (3, 6, 5, 2, 4, [1, 1, 0, 1, 0, 0, 1], "mask"),
             (1, 6, 5, 1, 8, [0, 0, 1, 0, 0], "all but one masked"), (1, 4, 3, 2, 3, [0], "all masked"),
             (2, 4, 3, 1, 16, [1, 1, 1, 0, 0, 0], "one sample all masked"),
