@@ -3,7 +3,7 @@
 //   a = 0:  t = 0: {0}     t = 1: {1, 2}
 //   a = 1:  t = 0: {0, 1}  t = 1: {2}
 // and the gradient of row h gathers row 2h - 1 + u (u = 0 to 3) of dy, with taps u = 0: {2}, 1: {1, 2}, 2: {0, 1}, 3: {0}.
-//   conv_weights_forward  f[a, a', o, t, t', c] = sum of w[o, r, s, c], r of (a, t), s of (a', t')
+//   conv_weights_forward  f[o, a, a', t, t', c] = sum of w[o, r, s, c], r of (a, t), s of (a', t')
 //   conv_weights_data     g[u, u', o, c]        = sum of w[o, r, s, c], r of u, s of u'
 //   conv_weights_gradient dw[o, r, s, c]        = sum over parities (a, a') and parts of partial[a, a', part, o, t, t', c], with
 //                                                 t the one of (a, r), t' that of (a', s): what f's gradient says of w
@@ -28,8 +28,8 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_forward(const MDM
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (i64)16 * outputs * inputs)
         return;
-    int c = (int)(i % inputs), t = (int)(i / inputs % 4), parity = (int)(i / ((i64)4 * inputs * outputs));
-    i64 o = i / ((i64)4 * inputs) % outputs;
+    int c = (int)(i % inputs), t = (int)(i / inputs % 4), parity = (int)(i / ((i64)4 * inputs) % 4);
+    i64 o = i / ((i64)16 * inputs);
     // Tap t of parity a covers rows t (1 + a) ... in detail: (0,0) 0-0, (0,1) 1-2, (1,0) 0-1, (1,1) 2-2.
     int a = parity / 2, b = parity % 2, tr = t / 2, ts = t % 2;
     f[i] = sum_taps(w + o * 9 * inputs + c, inputs, tr * (1 + a), tr == 0 ? a : 2, ts * (1 + b), ts == 0 ? b : 2);
@@ -46,9 +46,10 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_data(const MDM_T*
     g[i] = sum_taps(w + o * 9 * inputs + c, inputs, u < 2 ? 2 - u : 0, u == 0 ? 2 : 3 - u, v < 2 ? 2 - v : 0, v == 0 ? 2 : 3 - v);
 }
 
-// partial: float [4 parts, O, columns], columns at least 4 I. dw: float or, if not is_float, MDM_T. rows: the bias's gradient.
+// partial: float, a part of it [O, columns], columns at least 4 I, with parity_step numbers between the parities. dw: float or, if not is_float, MDM_T. rows: the bias's gradient.
 extern "C" __global__ void __launch_bounds__(256) conv_weights_gradient(
-    const float* partial, void* dw, int outputs, int inputs, int columns, int parts, int is_float, int accumulate, RowSums rows)
+    const float* partial, void* dw, int outputs, int inputs, int columns, int parts, i64 parity_step,
+    int is_float, int accumulate, RowSums rows)
 {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, weights = (i64)9 * outputs * inputs;
     if (i >= weights)
@@ -65,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_gradient(
     {
         int a = parity / 2, b = parity % 2, t = (r + 1 - a) / 2, u = (s + 1 - b) / 2;
         for (int part = 0; part < parts; part++)
-            sum += partial[((i64)(parity * parts + part) * outputs + o) * columns + (t * 2 + u) * inputs + c];
+            sum += partial[parity * parity_step + ((i64)part * outputs + o) * columns + (t * 2 + u) * inputs + c];
     }
 
     if (is_float)

@@ -140,6 +140,25 @@ public sealed class HopperTests
         Free(residual, residuals.Length);
     }
 
+    [TestCase(2, 2, 1, 8, 8, 256, 1)]
+    [TestCase(5, 7, 3, 16, 72, 128, 1)]
+    [TestCase(8, 8, 2, 72, 136, 128, 2)]
+    [TestCase(16, 9, 2, 136, 16, 256, 2)]
+    [TestCase(33, 4, 1, 24, 40, 64, 1)]
+    public void ConvolutionOfEverySecondPixelAndOfDoubledImages(
+        int height, int width, int batch, int inputs, int outputs, int tile, int cluster)
+    {
+        foreach (int splits in (int[])[1, 3])
+        {
+            HopperPlan.Forced = (tile, cluster, splits);
+            foreach (bool upsample in (bool[])[false, true])
+            {
+                var shape = new ConvShape(batch, height, width, inputs, outputs, upsample ? 1 : 2, upsample);
+                ConvolutionCheck.Run(device, DType.BFloat16, shape, 0, 5e-3, FloatResult, $"{shape}, {splits} parts");
+            }
+        }
+    }
+
     [Test]
     public void WhatItCannotDoIsLeftToThePortableKernels()
     {
@@ -155,8 +174,9 @@ public sealed class HopperTests
         Assert.That(hopper.Handles(good, even, even, plain with { Gate = 4096 }), Is.False, "gate");
         var image = new ConvShape(1, 8, 8, 16, 24);
         Assert.That(hopper.Handles(image, even, even, 16, 24));
-        Assert.That(hopper.Handles(image with { Stride = 2 }, even, even, 16), Is.False, "stride");
-        Assert.That(hopper.Handles(image with { Upsample = true }, even, even, 16), Is.False, "doubling");
+        Assert.That(hopper.Handles(image with { Stride = 2 }, even, even, 16, 24), "stride");
+        Assert.That(hopper.Handles(image with { Stride = 2, Height = 1 }, even, even, 16), Is.False, "a parity without pixels");
+        Assert.That(hopper.Handles(image with { Upsample = true }, even, even, 16, 24), "doubling");
         Assert.That(hopper.Handles(image, even, even, 3), Is.False, "channels");
     }
 

@@ -86,13 +86,13 @@ internal sealed partial class CudaKernels
         }
 
         using Scratch sums = SumWeights("conv_weights_forward", w, shape);
-        arguments.WeightRow = 4 * inputs;
+        arguments.WeightRow = 16 * inputs;
         arguments.OutStep = 2;
         for (int parity = 0; parity < 4; parity++)
         {
             (int a, int b) = (parity / 2, parity % 2);
             ConvTaps taps = Taps(shape.Batch, shape.Height, shape.Width, 2, 2, inputs, a - 1, b - 1);
-            (taps.OutY, taps.OutX, taps.Weight) = (a, b, 4L * parity * outputs * inputs);
+            (taps.OutY, taps.OutX, taps.Weight) = (a, b, 4L * parity * inputs);
             arguments.Taps[parity] = taps;
         }
 
@@ -187,10 +187,17 @@ internal sealed partial class CudaKernels
         using Scratch rows = PartialRows(4 * arguments.Parts * arguments.TilesN, outputs, ref sums);
         arguments.Output = sums;
         Run(tile, "conv_weight_doubled", 4, arguments);
-        Launch("conv_weights.cu", "conv_weights_gradient", x.Type, Blocks(9L * outputs * inputs + outputs, 256), 256, 0,
-            partial.As(DType.Float32), output.C, outputs, inputs, sums.Columns, arguments.Parts, output.IsFloat,
-            output.Accumulate, Arg.By(in sums.Rows));
+        GradientOfSums(shape, x.Type, sums, arguments.Parts, (long)arguments.Parts * outputs * sums.Columns);
         return true;
+    }
+
+    /// <summary>The weights' gradient from that of their sums, <see cref="ProductOutput.Partial"/>.</summary>
+    private void GradientOfSums(in ConvShape shape, DType type, in ProductOutput sums, int parts, long parityStep)
+    {
+        int inputs = shape.InChannels, outputs = shape.OutChannels;
+        Launch("conv_weights.cu", "conv_weights_gradient", type, Blocks(9L * outputs * inputs + outputs, 256), 256, 0,
+            new Ptr(sums.Partial, DType.Float32), sums.C, outputs, inputs, sums.Columns, parts, parityStep, sums.IsFloat,
+            sums.Accumulate, Arg.By(in sums.Rows));
     }
 
     /// <summary>A product with rows (b, p, q), p &lt; height, q &lt; width, that reads rows · columns taps of channels each, the

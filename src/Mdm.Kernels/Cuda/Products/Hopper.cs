@@ -65,8 +65,11 @@ internal sealed class Hopper
     /// <param name="channels">Those that are innermost in the operands.</param>
     public bool Handles(in ConvShape shape, Ptr a, Ptr b, params ReadOnlySpan<int> channels)
     {
-        if (!enabled || a.Type != DType.BFloat16 || shape.Stride != 1 || shape.Upsample || ((a.Address | b.Address) & 15) != 0
+        if (!enabled || a.Type != DType.BFloat16 || ((a.Address | b.Address) & 15) != 0
             || shape.Batch == 0 || shape.Height == 0 || shape.Width == 0 || shape.InChannels == 0 || shape.OutChannels == 0)
+            return false;
+        // Read by parities, every one of which must have a pixel.
+        if (shape.Stride == 2 && (shape.Height < 2 || shape.Width < 2))
             return false;
         foreach (int c in channels)
         {

@@ -39,7 +39,9 @@ internal readonly record struct HopperPlan(int TileN, int Cluster, HopperWork Wo
     /// <param name="multiprocessors">Blocks that run at the same time.</param>
     /// <param name="mostSplits">Parts for whose sums there is room.</param>
     /// <param name="way">If of the maker Hopper: the tile, and more or fewer splits than are reckoned for it.</param>
-    public static HopperPlan For(int tilesM, int blocksN, int steps, int multiprocessors, int mostSplits, Way way = default)
+    /// <param name="products">Products of so many columns beside each other.</param>
+    public static HopperPlan For(int tilesM, int blocksN, int steps, int multiprocessors, int mostSplits, Way way = default,
+        int products = 1)
     {
         HopperPlan best = default;
         double least = double.MaxValue;
@@ -50,7 +52,7 @@ internal readonly record struct HopperPlan(int TileN, int Cluster, HopperWork Wo
                 continue;
             if (Forced is { } forced && (tileN, cluster) != (forced.TileN, forced.Cluster))
                 continue;
-            int tilesN = (blocksN + (tileN / 64) - 1) / (tileN / 64), groupsM = (tilesM + cluster - 1) / cluster;
+            int tilesN = products * ((blocksN + (tileN / 64) - 1) / (tileN / 64)), groupsM = (tilesM + cluster - 1) / cluster;
             int most = Math.Max(1, Math.Min(steps, Math.Min(mostSplits, Forced?.Splits ?? MostSplits)));
             for (int splits = 1; splits <= most; splits++)
             {
