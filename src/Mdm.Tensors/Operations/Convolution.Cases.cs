@@ -16,6 +16,7 @@ internal static class ConvolutionCases
             new(2, 5, 7, 3, 4, Stride: 2), new(1, 1, 1, 2, 3, Stride: 2), new(1, 6, 4, 18, 5, Stride: 2),
             new(2, 2, 1, 3, 3, Stride: 2),
             new(1, 1, 1, 2, 3, Upsample: true), new(2, 3, 5, 4, 3, Upsample: true), new(1, 4, 2, 19, 17, Upsample: true),
+            new(2, 5, 6, 16, 24, Stride: 2), new(1, 3, 5, 24, 8, Upsample: true),
         ];
         foreach (ConvShape s in shapes)
         {
