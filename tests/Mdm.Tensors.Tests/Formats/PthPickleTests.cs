@@ -31,15 +31,15 @@ public sealed class PthPickleTests
         ["config"] = "unet_config: ü",
     };
 
-    // Instructions with the bytes that follow them; -1: a length and as much text, -2: a length in a byte, -3: two lines.
-    // Those of torch/_weights_only_unpickler.py, in PyTorch 1.13 and in 2.x.
-    private static readonly Dictionary<char, int> s_instructions = new()
-    {
-        ['\u0081'] = 0, ['R'] = 0, ['b'] = 0, ['a'] = 0, ['e'] = 0, ['s'] = 0, ['u'] = 0, ['('] = 0, ['t'] = 0,
-        ['\u0085'] = 0, ['\u0086'] = 0, ['\u0087'] = 0, ['N'] = 0, ['\u0088'] = 0, ['\u0089'] = 0, [')'] = 0, [']'] = 0,
-        ['}'] = 0, ['Q'] = 0, ['J'] = 4, ['K'] = 1, ['M'] = 2, ['G'] = 8, ['h'] = 1, ['j'] = 4, ['q'] = 1, ['r'] = 4,
-        ['X'] = -1, ['\u008a'] = -2, ['c'] = -3, ['\u0080'] = 1,
-    };
+    // The instructions of torch/_weights_only_unpickler.py, in PyTorch 1.13 and in 2.x, by the bytes that follow them.
+    private static readonly (string Codes, int Follow)[] s_instructions =
+    [
+        ("()]}NQRabestu\u0081\u0085\u0086\u0087\u0088\u0089", 0), ("Khq\u0080", 1), ("M", 2), ("Jjr", 4), ("G", 8),
+        ("X", Text), ("\u008a", Long), ("c", TwoLines),
+    ];
+
+    // A length in four bytes and as much text; a length in one byte and as much of a number.
+    private const int Text = -1, Long = -2, TwoLines = -3;
 
     private static readonly string[] s_globals =
     [
@@ -60,15 +60,15 @@ public sealed class PthPickleTests
         for (; pickle[at] != '.'; at++)
         {
             char instruction = (char)pickle[at];
-            Assert.That(s_instructions, Does.ContainKey(instruction), $"instruction 0x{(int)instruction:x2} at {at}");
-            int follow = s_instructions[instruction];
-            if (follow == -3)
+            Assert.That(s_instructions.Any(known => known.Codes.Contains(instruction)), $"instruction 0x{(int)instruction:x2} at {at}");
+            int follow = s_instructions.Single(known => known.Codes.Contains(instruction)).Follow;
+            if (follow == TwoLines)
                 globals.Add($"{Line(pickle, ref at)}.{Line(pickle, ref at)}");
             else
                 at += follow switch
                 {
-                    -1 => 4 + BinaryPrimitives.ReadInt32LittleEndian(pickle.AsSpan(at + 1)),
-                    -2 => 1 + pickle[at + 1],
+                    Text => 4 + BinaryPrimitives.ReadInt32LittleEndian(pickle.AsSpan(at + 1)),
+                    Long => 1 + pickle[at + 1],
                     _ => follow,
                 };
         }
