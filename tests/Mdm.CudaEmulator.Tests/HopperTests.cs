@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Mdm.Kernels;
 using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Products;
+using Mdm.Kernels.Cuda.Ways;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -63,6 +64,17 @@ public sealed class HopperTests
                 CheckProduct(shape, tile == 128, bias: true, residual: tile != 128, accumulate: splits == 3);
             }
         }
+    }
+
+    /// <summary>What is measured is what is chosen between: every tile, with more and with fewer parts.</summary>
+    [Test]
+    public void EveryWayThatIsOneIsRight()
+    {
+        MatMulShape shape = MatMulShape.Contiguous(136, 72, 712, transposeA: true);
+        int right = 0;
+        foreach (Way way in Way.All(ProductMath.Bf16).Where(way => way.Maker == Maker.Hopper))
+            right += CheckProduct(shape, false, bias: true, residual: false, accumulate: true, way: way) ? 1 : 0;
+        Assert.That(right, Is.GreaterThan(HopperPlan.Tiles.Count), "ways with other numbers of parts");
     }
 
     [TestCase(false, true)]
@@ -223,8 +235,9 @@ public sealed class HopperTests
         }
     }
 
-    private void CheckProduct(
-        MatMulShape s, bool floatResult, bool bias, bool residual, bool accumulate, bool z = false, bool gate = false)
+    /// <returns>Whether the way was one for the product.</returns>
+    private bool CheckProduct(MatMulShape s, bool floatResult, bool bias, bool residual, bool accumulate, bool z = false,
+        bool gate = false, Way way = default)
     {
         DType type = floatResult ? DType.Float32 : DType.BFloat16;
         (Ptr a, float[] av) = Numbers((s.TransposeA ? s.K : s.M) * (long)s.LdA, DType.BFloat16);
@@ -260,9 +273,11 @@ public sealed class HopperTests
         (Ptr sums, float[] sumsBefore) = Numbers(s.M, DType.Float32);
         if (rows)
             (output.Rows.Sums, output.Rows.Accumulate) = (sums.Address, accumulate ? 1 : 0);
-        Assert.That(kernels.HopperProduct(s, a, b, output));
-        Check(c, expected, $"{s}, {HopperPlan.Forced}");
-        if (rows)
+        bool done = kernels.HopperProduct(s, a, b, output, way);
+        Assert.That(done || way.Split != 0, $"{way}");
+        if (done)
+            Check(c, expected, $"{s}, {HopperPlan.Forced}, {way}");
+        if (rows && done)
             CheckColumns(sums, accumulate ? sumsBefore : new float[s.M], av, s.LdA, $"sums of rows, {s}, {HopperPlan.Forced}");
         Free(sums, s.M);
         if (z)
@@ -273,6 +288,7 @@ public sealed class HopperTests
         Free(r, rv.Length);
         Free(g, gv.Length);
         Free(t, tv.Length);
+        return done;
     }
 
     // The distribution function of the normal distribution: its series in odd powers, which converges everywhere.
