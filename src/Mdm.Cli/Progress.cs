@@ -15,6 +15,13 @@ internal static class Progress
     /// <param name="job">The job.</param>
     public static T Stages<T>(string what, Func<Action<string, double>, T> job) => Draw(what, job, stays: false);
 
+    /// <summary>As <see cref="Stages{T}"/>, for a job without a result.</summary>
+    public static void Stages(string what, Action<Action<string, double>> job) => Stages(what, report =>
+    {
+        job(report);
+        return true;
+    });
+
     private static T Draw<T>(string what, Func<Action<string, double>, T> job, bool stays) => Console.IsErrorRedirected
         ? job((_, _) => { })
         : Terminal.Draw(what, bar =>

@@ -51,6 +51,9 @@ public interface IDevice : IDisposable
 
     MemoryStatistics Memory { get; }
 
+    /// <summary>Gives memory that the pool holds and nobody uses back to the system.</summary>
+    void Trim();
+
     /// <summary>Forgets the peak: it starts again at what is in use.</summary>
     void ResetPeak();
 }

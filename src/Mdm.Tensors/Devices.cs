@@ -70,6 +70,11 @@ public static class Devices
                 $"fp16: the device {device.Name} computes in float32 only; leave fp16 out or use --device cuda");
     }
 
+    /// <summary>What to do where the weights alone do not fit.</summary>
+    public static string RoomForWeights(IDevice device, DType type) => type == DType.Float32 && device.Supports(DType.BFloat16)
+        ? "--fp16 halves them; else end other programs or use a device with more memory"
+        : "end other programs or use a device with more memory";
+
     private static string KeyOf(string name) => name.Trim().ToLowerInvariant() switch
     {
         "auto" => CudaDevice.WhyNot(0) == null ? "cuda:0" : "cpu",

@@ -34,6 +34,8 @@ internal sealed class CaptureCounter(IDevice inner) : IDevice
 
     public void Synchronize() => inner.Synchronize();
 
+    public void Trim() => inner.Trim();
+
     public void ResetPeak() => inner.ResetPeak();
 
     public ICapturedWork Capture(Action work)

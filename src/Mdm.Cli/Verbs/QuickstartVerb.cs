@@ -154,8 +154,7 @@ internal static class QuickstartVerb
         [
             .. new ShapeGenerator((ulong)config.Seed, s_scenes).HeldOutPrompts(HeldOutPrompts),
         ];
-        using SamplingModel model = Progress.Stages("loading",
-            report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
+        using SamplingModel model = SamplingModel.Open(config, checkpoint, device, Terminal.Warn);
         SamplingOptions options = SamplingSettings.From(config) with
         {
             Levels = true,

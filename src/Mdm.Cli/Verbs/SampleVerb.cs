@@ -62,13 +62,13 @@ internal static class SampleVerb
                 options = Again(recipe, typed, options, device);
             if (options.Start is { } start && config.UnetConfig.GridSide is > 1 and var side)
                 Console.WriteLine(HowFramed(start, options.Size, side));
-            using SamplingModel model = Progress.Stages("loading",
-                report => SamplingModel.Load(config, checkpoint, device, report, Terminal.Warn));
+            using SamplingModel model = SamplingModel.Open(config, checkpoint, device, Terminal.Warn);
             foreach (string prompt in given.Words)
                 RequireMeaning(prompt, model.Captions);
             if (given.Options.LogsnrPlot)
                 WritePlot(model, options);
             var job = new SamplingJob(model, options, Terminal.Warn);
+            Progress.Stages("loading", report => job.Prepare(tasks, report));
             SamplingResult result = Progress.Bar(name.Length > 0 ? $"sampling {name}" : "sampling",
                 report => job.Run(tasks, done =>
                 {

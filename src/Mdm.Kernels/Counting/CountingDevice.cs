@@ -73,6 +73,10 @@ public sealed class CountingDevice : IDevice
     {
     }
 
+    public void Trim()
+    {
+    }
+
     public void ResetPeak()
     {
         lock (gate)

@@ -8,8 +8,12 @@ public sealed unsafe class CpuDevice : IDevice
 {
     private const int Alignment = 64;
 
+    /// <summary>Blocks from here on are compared with what the system has left, which takes a while to find out.</summary>
+    private const long LargeBlock = 256 << 20;
+
     private readonly Lock gate = new();
     private readonly long limit;
+    private readonly Func<long> left;
     private readonly Stack<nint>?[] free = new Stack<nint>?[256];
     private long inUse;
     private long peak;
@@ -17,7 +21,14 @@ public sealed unsafe class CpuDevice : IDevice
 
     /// <summary>A device that holds at most <paramref name="limit"/> bytes (0: the memory this process may use).</summary>
     public CpuDevice(long limit = 0)
+        : this(limit, CpuMemory.Left)
     {
+    }
+
+    /// <summary>For tests: another account of the bytes that the system has left.</summary>
+    internal CpuDevice(long limit, Func<long> left)
+    {
+        this.left = left;
         _ = CpuFeatures.Level; // a bad MDM_CPU is better said now than inside the first kernel
         this.limit = limit > 0 ? limit : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
     }
@@ -78,7 +89,6 @@ public sealed unsafe class CpuDevice : IDevice
             peak = inUse;
     }
 
-    /// <summary>Returns the unused blocks to the system.</summary>
     public void Trim()
     {
         lock (gate)
@@ -102,7 +112,10 @@ public sealed unsafe class CpuDevice : IDevice
         if (size > limit - reserved)
             Trim();
         if (size > limit - reserved)
-            throw OutOfMemory(bytes);
+            throw OutOfMemory(bytes, limit);
+        // The system gives out more than it has, and ends the program later, without a word.
+        if (bytes >= LargeBlock && left() is var most && bytes > most)
+            throw OutOfMemory(bytes, inUse + most);
         void* block;
         try
         {
@@ -110,7 +123,7 @@ public sealed unsafe class CpuDevice : IDevice
         }
         catch (OutOfMemoryException)
         {
-            throw OutOfMemory(bytes);
+            throw OutOfMemory(bytes, limit);
         }
 
         CpuPages.AskForHuge(block, size);
@@ -118,9 +131,9 @@ public sealed unsafe class CpuDevice : IDevice
         return (nint)block;
     }
 
-    private OutOfDeviceMemoryException OutOfMemory(long bytes) => new(
-        $"cpu: asked for {Megabytes(bytes)} with {Megabytes(inUse)} in use of {Megabytes(limit)}; "
-        + "lower the batch size or the image size, or turn on gradient checkpointing");
+    private OutOfDeviceMemoryException OutOfMemory(long bytes, long most) => new(
+        $"cpu: asked for {Megabytes(bytes)} with {Megabytes(inUse)} in use of {Megabytes(most)}",
+        "lower the batch size or the image size, or turn on gradient checkpointing");
 
     private static string Megabytes(long bytes) => $"{bytes / 1048576.0:0.#} MB";
 

@@ -114,6 +114,13 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
 
     public void ResetPeak() => pool.ResetPeak();
 
+    public void Trim()
+    {
+        MakeCurrent();
+        lock (streamGate)
+            pool.Trim();
+    }
+
     /// <summary>Compiles what is still to be compiled, on all cores.</summary>
     /// <param name="progress">Told how many files are done, of how many, and the name of the last.</param>
     /// <exception cref="MdmException">A source has errors.</exception>
@@ -175,8 +182,8 @@ public sealed unsafe partial class CudaDevice : IDevice, IDeviceHeap
         MemoryStatistics memory = Memory;
         return new OutOfDeviceMemoryException(
             $"{Name}: asked for {Megabytes(bytes)} with {Megabytes(memory.InUse)} in use, {Megabytes(memory.Reserved)} held and "
-            + $"{Megabytes((long)free)} of {Megabytes((long)total)} free on the GPU; lower the batch size or the image size, "
-            + "turn on gradient checkpointing or end other programs on the GPU");
+            + $"{Megabytes((long)free)} of {Megabytes((long)total)} free on the GPU",
+            "lower the batch size or the image size, turn on gradient checkpointing or end other programs on the GPU");
     }
 
     private static string Megabytes(long bytes) => $"{bytes / 1048576.0:0.#} MB";

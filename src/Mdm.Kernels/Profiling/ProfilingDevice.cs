@@ -64,6 +64,8 @@ public sealed class ProfilingDevice : IDevice
 
     public double Seconds(long from, long to) => _inner.Seconds(from, to);
 
+    public void Trim() => _inner.Trim();
+
     public void ResetPeak() => _inner.ResetPeak();
 
     /// <summary>Does nothing: whoever opened the inner device closes it.</summary>

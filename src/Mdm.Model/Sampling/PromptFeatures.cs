@@ -39,6 +39,12 @@ internal sealed class PromptFeatures : IDisposable
         Math.Max(Math.Max(_captions.PaddedLength, atLeast),
             Math.Max(1, prompts.Select(Tokens).Append(_negative).Max(tokens => tokens.Length)));
 
+    /// <summary>Computes the features of all prompts beforehand, if the text model has room for them.</summary>
+    /// <param name="prompts">All that are to come.</param>
+    /// <param name="progress">Told what is done and its share, 0..1; from any thread.</param>
+    public void Prepare(IEnumerable<string> prompts, Action<string, double>? progress) =>
+        _text.Prepare([.. prompts.Select(Tokens).Append(_negative)], progress);
+
     /// <summary>Features [B,length,·] of prompts, each the same in any company to the last bit.</summary>
     public TextFeatures Encode(IEnumerable<string> prompts, int length)
     {

@@ -14,7 +14,30 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     private readonly SamplerKind _sampler = SamplerKinds.Resolve(options.Sampler, options.Eta);
     private readonly SamplingFolder _folder = new(options, model.Network.Config.GridSide);
     private int _batch = options.Batch;
+    private Plan? _plan;
 
+    /// <summary>Checks the settings, computes the text features and loads the network's weights, each as far as there is something
+    /// to draw. When the network comes, the text model has left the memory, unless the prompts are too many. Without this call,
+    /// <see cref="Run"/> begins with it.</summary>
+    /// <param name="tasks">What <see cref="Run"/> will be given.</param>
+    /// <param name="progress">Told what is done and its share, 0..1; from any thread.</param>
+    /// <exception cref="MdmException">A setting does not fit the model, or a file is damaged.</exception>
+    /// <exception cref="OutOfMemoryException">Weights do not fit.</exception>
+    public void Prepare(IReadOnlyList<SamplingTask> tasks, Action<string, double>? progress = null)
+    {
+        if (tasks.Count == 0)
+            throw new MdmException("there is no prompt to draw");
+        RequireSize();
+        PromptFeatures? features = model.Text == null ? null : new PromptFeatures(model, NegativePrompt, warn);
+        int[] missing = [.. Enumerable.Range(0, tasks.Count).Where(i => !Reuse(tasks, i))];
+        _plan = new Plan(tasks, features, missing);
+        if (missing.Length == 0)
+            return;
+        features?.Prepare(missing.Select(i => Drawn(tasks[i])), progress);
+        model.LoadWeights(progress);
+    }
+
+    /// <summary>Draws.</summary>
     /// <param name="tasks">In order; picture i is the same in any batch.</param>
     /// <param name="progress">Told pictures done and the step of the present batch, as a number 0..tasks.Count.</param>
     /// <param name="cancellation">Stops between two steps; finished pictures are kept.</param>
@@ -23,11 +46,11 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     public SamplingResult Run(
         IReadOnlyList<SamplingTask> tasks, Action<double>? progress = null, CancellationToken cancellation = default)
     {
-        if (tasks.Count == 0)
-            throw new MdmException("there is no prompt to draw");
-        RequireSize();
-        using PromptFeatures? features = model.Text == null ? null : new PromptFeatures(model, NegativePrompt, warn);
-        int[] missing = [.. Enumerable.Range(0, tasks.Count).Where(i => !Reuse(tasks, i))];
+        if (_plan?.Tasks != tasks)
+            Prepare(tasks);
+        (_, PromptFeatures? features, int[] missing) = _plan!;
+        using PromptFeatures? disposed = features;
+        _plan = null;
         int reused = tasks.Count - missing.Length;
         bool complete = true;
         try
@@ -46,6 +69,12 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
 
         return _folder.Finish(HowDrawn(), reused, complete);
     }
+
+    /// <summary>What is to be drawn.</summary>
+    /// <param name="Tasks">All.</param>
+    /// <param name="Features">Of their prompts; null for a network without text.</param>
+    /// <param name="Missing">Those that an earlier job has not drawn.</param>
+    private sealed record Plan(IReadOnlyList<SamplingTask> Tasks, PromptFeatures? Features, int[] Missing);
 
     private string NegativePrompt => options.Style?.ApplyNegative(options.NegativePrompt) ?? options.NegativePrompt;
 
@@ -95,6 +124,12 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
             model.Sampler.Forget();
             features?.Dispose();
             return false;
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            throw e.For($"not enough memory to draw one picture of {options.Size}x{options.Size}",
+                (options.Guidance == 1 ? "" : "--guidance=1 takes half; ")
+                + $"--sample-image-size may be lowered in steps of {model.Network.Config.SizeFactor}");
         }
     }
 
@@ -146,7 +181,7 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
             Guidance = options.Guidance,
             GuidanceSchedule = options.GuidanceSchedule,
             Threshold = options.Threshold,
-            Start = options.Start?.ForBatch(model.Network.Store.Device, prompts.Length),
+            Start = options.Start?.ForBatch(model.Device, prompts.Length),
             Text = features?.Encode(prompts, tokens),
             NegativeText = guided ? features?.Negative(prompts.Length, tokens) : null,
         };
@@ -173,7 +208,7 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
         Checkpoint = origin.Checkpoint,
         ConfigSha256 = origin.ConfigSha256,
         Settings = origin.Settings,
-        Device = model.Network.Store.Device.Description,
+        Device = model.Device.Description,
         Batch = place.Batch,
         Place = place.Place,
         Tokens = place.Tokens,

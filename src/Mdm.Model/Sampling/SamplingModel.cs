@@ -8,38 +8,45 @@ using Mdm.Tensors;
 
 namespace Mdm.Model.Sampling;
 
-/// <summary>A network with its weights, its text model and its noise schedule: all that sampling needs.</summary>
+/// <summary>A network, its weights, its text model and its noise schedule: all that sampling needs. What is large is loaded when it
+/// is needed: the text model's weights for the prompts, the network's after them.</summary>
 public sealed class SamplingModel : IDisposable
 {
-    private readonly bool _ownsParts;
+    private readonly string? _checkpoint;
+    private Sampler? _sampler;
 
-    /// <summary>Takes over parts that exist (of a trainer, say); they are not disposed with this object.</summary>
+    /// <summary>Takes over parts that exist (of a trainer, say), with their weights; they are not disposed with this
+    /// object.</summary>
     public SamplingModel(ProgramConfig config, DenoisingNetwork network, ITextModel? text)
-        : this(config, network, text, ownsParts: false)
+        : this(config, network, text, network.Store.Device, null)
     {
     }
 
-    private SamplingModel(ProgramConfig config, DenoisingNetwork network, ITextModel? text, bool ownsParts)
+    private SamplingModel(ProgramConfig config, DenoisingNetwork network, ITextModel? text, IDevice device, string? checkpoint)
     {
-        (Config, Network, Text, _ownsParts) = (config, network, text, ownsParts);
+        (Config, Network, Text, Device, _checkpoint) = (config, network, text, device, checkpoint);
         Process = new DiffusionProcess(config.DiffusionConfig, network.NestRatios);
-        Sampler = new Sampler(network, Process, config.UseGraphs);
         Captions = text == null ? null : new CaptionTokenizer(text.Tokenizer, config.ReaderConfig);
     }
 
     public ProgramConfig Config { get; }
 
+    /// <summary>Has its weights from <see cref="LoadWeights"/> on.</summary>
     public DenoisingNetwork Network { get; }
 
     /// <summary>Null for an unconditional network.</summary>
     public ITextModel? Text { get; }
+
+    /// <summary>Where pictures are drawn.</summary>
+    public IDevice Device { get; }
 
     /// <summary>Prompts to tokens; null for an unconditional network.</summary>
     public CaptionTokenizer? Captions { get; }
 
     public DiffusionProcess Process { get; }
 
-    public Sampler Sampler { get; }
+    /// <summary>Draws with the network, whose weights must be there.</summary>
+    public Sampler Sampler => _sampler ??= new Sampler(Network, Process, Config.UseGraphs);
 
     /// <summary>Checks that a checkpoint is one of a configuration's network, without reading its weights or those of the text model:
     /// this takes no time, where loading may take minutes.</summary>
@@ -58,54 +65,74 @@ public sealed class SamplingModel : IDisposable
         return width > 0;
     }
 
-    /// <summary>Builds the network of a configuration and loads a checkpoint into it. The text model is the one saved beside
-    /// the checkpoint, or else the configuration's.</summary>
+    /// <summary>Builds the network of a configuration for a checkpoint, whose weights are not loaded yet. The text model is the
+    /// one saved beside the checkpoint, or else the configuration's.</summary>
     /// <param name="config">The network, its noise, the text model.</param>
     /// <param name="checkpoint">The weights.</param>
     /// <param name="device">Where to draw.</param>
-    /// <param name="progress">Told what is being loaded and the share that is done, 0..1; from any thread.</param>
     /// <param name="warn">Told of tensors in the checkpoint that the network has no use for.</param>
     /// <exception cref="MdmException">A file is missing or damaged, checkpoint and configuration do not fit, the device does
     /// not compute in bfloat16 (fp16), or nothing turns prompts into the features that the network was trained with.</exception>
-    public static SamplingModel Load(ProgramConfig config, string checkpoint, IDevice device,
-        Action<string, double>? progress = null, Action<string>? warn = null)
+    public static SamplingModel Open(ProgramConfig config, string checkpoint, IDevice device, Action<string>? warn = null)
     {
         if (!File.Exists(checkpoint))
             throw new MdmException($"{checkpoint}: there is no such file, expected a checkpoint (.pth or .safetensors)");
-        string folder = FolderOf(checkpoint);
-        ITextModel? text = TextModels.Load(folder, device, config, share => progress?.Invoke(TextModels.Loading, share));
-        DenoisingNetwork? network = null;
+        _ = Devices.ComputeType(device, config.Fp16);
+        ITextModel? text = TextModels.Load(FolderOf(checkpoint), device, config, load: false);
         try
         {
-            text ??= TextModels.Create(config, device, share => progress?.Invoke(TextModels.Loading, share));
+            text ??= TextModels.Create(config, device, load: false);
             if (text == null && config.UsePrecomputedTextEmbeddings)
             {
                 throw new MdmException("use_precomputed_text_embeddings: found true, expected false and the text_model that made "
                     + "the features: there are none for a prompt");
             }
 
-            network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
-            network.Store.Place(device, training: false, computeType: Devices.ComputeType(device, config.Fp16), fill: false);
-            CheckpointLoader.Load(
-                checkpoint, network, share => progress?.Invoke($"loading {Path.GetFileName(checkpoint)}", share), warn);
-            return new SamplingModel(config, network, text, ownsParts: true);
+            DenoisingNetwork network = NetworkBuilder.Build(config.UnetConfig, TextModels.Width(config, text));
+            CheckpointLoader.RequireFit(checkpoint, network, warn);
+            return new SamplingModel(config, network, text, device, checkpoint);
         }
         catch
         {
-            network?.Dispose();
             text?.Dispose();
             throw;
         }
     }
 
-    private static string FolderOf(string checkpoint) => Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
+    /// <summary>Loads the network's weights, unless they are there.</summary>
+    /// <param name="progress">Told what is being loaded and the share that is done, 0..1; from any thread.</param>
+    /// <exception cref="MdmException">The checkpoint is damaged or not what it was.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">They do not fit.</exception>
+    public void LoadWeights(Action<string, double>? progress = null)
+    {
+        if (Network.Store.IsPlaced)
+            return;
+        DType type = Devices.ComputeType(Device, Config.Fp16);
+        try
+        {
+            Network.Store.Place(Device, training: false, computeType: type, fill: false);
+            CheckpointLoader.Load(_checkpoint!, Network, share => progress?.Invoke($"loading {Path.GetFileName(_checkpoint)}", share));
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            Network.Store.Dispose();
+            throw e.For($"the network's {Network.Store.Size(type.Size())}", Devices.RoomForWeights(Device, type));
+        }
+        catch
+        {
+            Network.Store.Dispose();
+            throw;
+        }
+    }
 
     public void Dispose()
     {
-        Sampler.Dispose();
-        if (!_ownsParts)
+        _sampler?.Dispose();
+        if (_checkpoint == null)
             return;
         Network.Dispose();
         Text?.Dispose();
     }
+
+    private static string FolderOf(string checkpoint) => Path.GetDirectoryName(Path.GetFullPath(checkpoint))!;
 }

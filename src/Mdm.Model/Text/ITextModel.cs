@@ -21,6 +21,14 @@ public interface ITextModel : IDisposable
     /// <param name="paddedLength">0, or a length that no caption exceeds.</param>
     TextFeatures Encode(IReadOnlyList<int[]> captions, int paddedLength = 0);
 
+    /// <summary>Computes the features of captions beforehand. If all of them can be kept, what the model needs to compute more
+    /// leaves the memory, and comes back when a caption is asked for that is not among them.</summary>
+    /// <param name="captions">Token numbers, not padded; all that are to come.</param>
+    /// <param name="progress">Told what is done and its share, 0..1; from any thread.</param>
+    void Prepare(IEnumerable<int[]> captions, Action<string, double>? progress = null)
+    {
+    }
+
     /// <summary>Writes into a checkpoint's folder what <see cref="TextModels.Load"/> needs to make this model again.</summary>
     void Save(string folder);
 }

@@ -36,17 +36,19 @@ public static class TextModels
     /// <c>none</c> or empty) or because its features were computed beforehand.</summary>
     /// <param name="config">Says which.</param>
     /// <param name="device">Where it computes.</param>
-    /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
+    /// <param name="progress">Told the share of the weights that is loaded, 0..1; from any thread.</param>
+    /// <param name="load">False: large weights are only checked by name and shape, and loaded when they are first needed.</param>
     /// <exception cref="MdmException">It is not one of those that exist, or its files cannot be read.</exception>
-    public static ITextModel? Create(ProgramConfig config, IDevice device, Action<double>? progress = null) => config.TextModel switch
-    {
-        _ when config.UsePrecomputedTextEmbeddings => null,
-        "" or NoModel => null,
-        ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim,
-            config.TextContext, config.ReaderConfig.UseTokenizerScores),
-        _ => new T5TextModel(device, config.TextModel, config.VocabFile, Devices.ComputeType(device, config.Fp16), progress,
-            useScores: config.ReaderConfig.UseTokenizerScores),
-    };
+    public static ITextModel? Create(
+        ProgramConfig config, IDevice device, Action<double>? progress = null, bool load = true) => config.TextModel switch
+        {
+            _ when config.UsePrecomputedTextEmbeddings => null,
+            "" or NoModel => null,
+            ProgramConfig.WordsTextModel => new WordTableTextModel(device, config.VocabFile, config.TextSeed, config.TextDim,
+                config.TextContext, config.ReaderConfig.UseTokenizerScores),
+            _ => new T5TextModel(device, config.TextModel, config.VocabFile, Devices.ComputeType(device, config.Fp16), progress,
+                useScores: config.ReaderConfig.UseTokenizerScores, load: load),
+        };
 
     /// <summary>Width of the features that a configuration's text model makes, without loading it; 0: no text.</summary>
     /// <exception cref="MdmException">The model's name does not tell, and language_model_dim is not set.</exception>
@@ -107,9 +109,9 @@ public static class TextModels
     /// <param name="device">Where it computes.</param>
     /// <param name="config">The configuration: what a T5 model computes in, and where it is (text_model) if it is no longer
     /// where it was in training, and whether tokens have scores.</param>
-    /// <param name="progress">Told the share of the weights that is loaded, 0..1.</param>
+    /// <param name="load">False: large weights are only checked by name and shape, and loaded when they are first needed.</param>
     /// <exception cref="MdmException">Its files are damaged or of another kind.</exception>
-    public static ITextModel? Load(string folder, IDevice device, ProgramConfig? config = null, Action<double>? progress = null)
+    public static ITextModel? Load(string folder, IDevice device, ProgramConfig? config = null, bool load = true)
     {
         string path = Path.Combine(folder, WordTableTextModel.DescriptionFile);
         if (!File.Exists(path))
@@ -125,7 +127,7 @@ public static class TextModels
                 return new WordTableTextModel(device, Beside(words.Vocabulary), words.Seed, words.Width, words.Context, useScores);
             case T5TextModel.Kind when Read<T5TextModel.Description>(path) is { Model.Length: > 0 } t5:
                 return new T5TextModel(device, ModelOf(t5, config), t5.Vocabulary == null ? "" : Beside(t5.Vocabulary),
-                    Devices.ComputeType(device, config?.Fp16 ?? false), progress, useScores: useScores);
+                    Devices.ComputeType(device, config?.Fp16 ?? false), useScores: useScores, load: load);
             default:
                 throw new MdmException($"{path}: found a text model of kind '{kind}', expected '{WordTableTextModel.Kind}' or "
                     + $"'{T5TextModel.Kind}'");

@@ -24,7 +24,8 @@ public static class CheckpointLoader
         string path, DenoisingNetwork network, Action<double>? progress = null, Action<string>? warn = null) =>
         Load(path, network, "", null, progress, warn);
 
-    /// <summary>As <see cref="Load(string, DenoisingNetwork, Action{double}, Action{string})"/>, for a part of the network or into another arena.</summary>
+    /// <summary>As <see cref="Load(string, DenoisingNetwork, Action{double}, Action{string})"/>, for a part of the network or into
+    /// another arena.</summary>
     /// <param name="path">The file.</param>
     /// <param name="network">Whose parameters to replace.</param>
     /// <param name="prefix">Only those under this path, such as <c>inner_unet.</c>; the file's names begin behind it.</param>
@@ -38,8 +39,7 @@ public static class CheckpointLoader
         using ITensorFile file = TensorFile.Open(path);
         Dictionary<string, StoredTensor> stored = Stored(file);
         Parameter[] wanted = Wanted(network, prefix);
-        if (Fit(path, stored, wanted, prefix).Require() is { } leftAside)
-            warn?.Invoke(leftAside);
+        RequireFit(path, stored, wanted, prefix, warn);
         StoredParameter[] parts = [.. wanted.Where(parameter => arena == null || !parameter.Frozen)
             .Select(parameter => new StoredParameter(parameter, stored[parameter.Name[prefix.Length..]], 0, arena))];
         network.Store.Load(parts, progress);
@@ -49,19 +49,24 @@ public static class CheckpointLoader
     /// <summary>Checks that a checkpoint is one of a network, which need not be on a device, without reading the weights.</summary>
     /// <param name="path">The file.</param>
     /// <param name="network">What it should fill.</param>
+    /// <param name="warn">Told of tensors that the network has no use for.</param>
     /// <exception cref="MdmException">They do not fit, and which parameters and shapes; or the file is damaged.</exception>
-    public static void RequireFit(string path, DenoisingNetwork network)
+    public static void RequireFit(string path, DenoisingNetwork network, Action<string>? warn = null)
     {
         using ITensorFile file = TensorFile.Open(path);
-        Fit(path, Stored(file), Wanted(network, ""), "").Require();
+        RequireFit(path, Stored(file), Wanted(network, ""), "", warn);
     }
 
     private static Parameter[] Wanted(DenoisingNetwork network, string prefix) =>
         [.. network.Store.Parameters.Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal))];
 
-    private static CheckpointFit Fit(
-        string path, Dictionary<string, StoredTensor> stored, Parameter[] wanted, string prefix) =>
-        new(path, stored, wanted.ToDictionary(p => p.Name[prefix.Length..], p => p.FileShape));
+    private static void RequireFit(
+        string path, Dictionary<string, StoredTensor> stored, Parameter[] wanted, string prefix, Action<string>? warn)
+    {
+        var fit = new CheckpointFit(path, stored, wanted.ToDictionary(p => p.Name[prefix.Length..], p => p.FileShape));
+        if (fit.Require() is { } leftAside)
+            warn?.Invoke(leftAside);
+    }
 
     // Trained on several GPUs, PyTorch puts one more name before all others. The frequencies of rotary positions are in the
     // original's checkpoints too, though they are constants.

@@ -69,9 +69,7 @@ public sealed class Trainer : IDisposable
                 ? TextEmbedding.EmptyOf(config.FileList)
                 : null;
             _checkpoints = new CheckpointWriter(_config, _text);
-            _network.Store.Place(device, training: true, seed, Devices.ComputeType(device, config.Fp16));
-            _adam = new Adam(_network.Store, new AdamOptions(
-                0.9f, 0.999f, 1e-8f, 0, config.UseAdamw, (float)config.GradientClipNorm, 1));
+            _adam = Place(device, seed);
             _pass = new GradientPass(_network, _loss, config.LossFactor, config.UseGraphs);
             _losses = Scope.Detach(Tensor.Empty(device, new Shape(config.NumGradientAccumulations)));
             _progress = Start(seed);
@@ -147,6 +145,24 @@ public sealed class Trainer : IDisposable
         _text?.Dispose();
     }
 
+    private Adam Place(IDevice device, ulong seed)
+    {
+        DType type = Devices.ComputeType(device, _config.Fp16);
+        try
+        {
+            _network.Store.Place(device, training: true, seed, type);
+            return new Adam(_network.Store, new AdamOptions(
+                0.9f, 0.999f, 1e-8f, 0, _config.UseAdamw, (float)_config.GradientClipNorm, 1));
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            // Value, gradient, two moments and the average of each, and for bfloat16 the copy that products read.
+            int each = 5 * sizeof(float) + (type == DType.BFloat16 ? type.Size() : 0);
+            throw e.For($"training: the network's {_network.Store.Size(each)} with gradients, moments and averages",
+                "freeze_inner_unet spares those of the inner network; else end other programs or use a device with more memory");
+        }
+    }
+
     private TrainingProgress Start(ulong seed)
     {
         string state = Path.Combine(_config.OutputDir, TrainingState.FileName);
@@ -202,7 +218,17 @@ public sealed class Trainer : IDisposable
             if (reader.Next() is not { } batch)
                 return null;
             images += batch.Count;
-            Accumulate(batch, part);
+            try
+            {
+                Accumulate(batch, part);
+            }
+            catch (OutOfDeviceMemoryException e)
+            {
+                throw e.For($"not enough memory for a training step of {batch.Count} pictures",
+                    (_config.GradientCheckpointing ? "" : "turn on gradient_checkpointing, or ")
+                    + "lower batch_size; num_gradient_accumulations makes up for it");
+            }
+
         }
 
         long number = _progress.Step;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -32,6 +33,10 @@ public sealed class ParameterStore : IDisposable
 
     /// <summary>The number of numbers in all parameters.</summary>
     public long ParameterCount => _parameters.Sum(p => p.Shape.Count);
+
+    /// <summary>For messages: how many numbers there are, and how much memory they take at so many bytes each.</summary>
+    public string Size(int bytesEach) => string.Create(CultureInfo.InvariantCulture,
+        $"{ParameterCount / 1e6:F1} million weights take {ParameterCount * (double)bytesEach / (1 << 20):F0} MB");
 
     /// <summary>Whether <see cref="Place"/> has given the parameters memory.</summary>
     public bool IsPlaced => _values != null;

@@ -73,6 +73,26 @@ public class CpuDeviceTests
     }
 
     [Test]
+    public void RefusesALargeBlockThatTheSystemHasNotLeft()
+    {
+        using var device = new CpuDevice(limit: 1L << 40, left: () => 300 << 20);
+        nint small = device.Allocate(1 << 20);
+        Assert.That(() => device.Allocate(400L << 20), Throws.TypeOf<OutOfDeviceMemoryException>()
+            .With.Message.Contains("asked for 400 MB with 1 MB in use of 301 MB; lower the batch size"));
+        device.Free(device.Allocate(260L << 20), 260L << 20);
+        device.Free(small, 1 << 20);
+    }
+
+    [Test]
+    public void TheSystemsMemoryIsWhatIsAvailableAndSwap()
+    {
+        string[] lines = ["MemTotal:       100 kB", "MemFree:  5 kB", "MemAvailable:   30 kB", "SwapFree:  2 kB", "Hugetlb: 9"];
+        Assert.That(CpuMemory.Left(lines), Is.EqualTo(32 * 1024));
+        Assert.That(CpuMemory.Left(lines[..2]), Is.EqualTo(long.MaxValue), "an old system does not say");
+        Assert.That(CpuMemory.Left(), Is.Positive);
+    }
+
+    [Test]
     public void ManyThreadsMayAllocate()
     {
         using var device = new CpuDevice();

@@ -41,7 +41,13 @@ public sealed class SamplingMemoryTests
 
     [Test]
     public void ASinglePictureThatDoesNotFitIsAnError() =>
-        Assert.That(() => Draw(2048, [], out _), Throws.InstanceOf<OutOfMemoryException>());
+        Assert.That(() => Draw(2048, [], out _), Throws.TypeOf<OutOfDeviceMemoryException>().With.Message.Matches(
+            @"^not enough memory to draw one picture of 16x16: \d+ bytes were asked for, .*; --sample-image-size may be lowered"));
+
+    [Test]
+    public void GuidanceIsNamedWhereItTakesHalf() =>
+        Assert.That(() => Draw(4096, [], out _, withText: true), Throws.TypeOf<OutOfDeviceMemoryException>()
+            .With.Message.Contains("; --guidance=1 takes half; "));
 
     // Eight pictures; the peak of the memory that they took beside the weights.
     private long Draw(long limit, List<string> warnings, out byte[][] pictures, bool withText = false)
@@ -115,6 +121,8 @@ public sealed class SamplingMemoryTests
         public void Download(nint source, Span<byte> destination) => _inner.Download(source, destination);
 
         public void Synchronize() => _inner.Synchronize();
+
+        public void Trim() => _inner.Trim();
 
         public void ResetPeak() => _inner.ResetPeak();
 

@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Kernels.Cpu;
 using Mdm.Model.Configuration;
 using Mdm.Model.Networks;
 using Mdm.Model.Text;
@@ -83,6 +84,57 @@ public sealed class T5TextModelTests
         Assert.That(encoded, Is.EqualTo(5), "the last three are known");
         Take(2);
         Assert.That(encoded, Is.EqualTo(6), "2 had to go");
+    }
+
+    [Test]
+    public void Captions_that_are_prepared_let_the_weights_go()
+    {
+        using var folder = new TemporaryFolder();
+        new T5Folder().Write(folder.Path);
+        string vocabulary = Vocabulary(folder["t5.vocab"], 40);
+        using var device = new CpuDevice();
+        using var text = new T5TextModel(device, folder.Path, vocabulary, load: false);
+        Assert.That((text.IsLoaded, device.Memory.InUse), Is.EqualTo((false, 0L)));
+        var said = new List<(string What, double Share)>();
+        int[][] captions = [[4, 5, 6, 1], [1], [7, 1], [1]];
+        text.Prepare(captions, (what, share) => said.Add((what, share)));
+        Assert.That(said.Select(s => s.What).Distinct(), Is.EqualTo(new[] { "loading the text model", "reading the prompts" }));
+        Assert.That(said.Where(s => s.Share == 1).Select(s => s.What).Distinct().Count(), Is.EqualTo(2));
+        Assert.That((text.IsLoaded, text.Encoded), Is.EqualTo((false, 3L)));
+        Assert.That(device.Memory.InUse, Is.EqualTo(7 * 24 * sizeof(float)), "features of seven tokens");
+        Assert.That(device.Memory.Reserved, Is.LessThan(4096), "the rest went back to the system");
+
+        using T5TextModel other = Open(folder.Path);
+        using Scope scope = Scope.Enter();
+        Assert.That(text.Encode(captions).Values.ToArray(), Is.EqualTo(other.Encode(captions).Values.ToArray()));
+        Assert.That((text.IsLoaded, text.Encoded), Is.EqualTo((false, 3L)));
+        int[][] more = [[8, 9, 1], [4, 5, 6, 1]];
+        Assert.That(text.Encode(more).Values.ToArray(), Is.EqualTo(other.Encode(more).Values.ToArray()));
+        Assert.That((text.IsLoaded, text.Encoded), Is.EqualTo((true, 4L)), "the weights come back for a new caption");
+    }
+
+    [Test]
+    public void Captions_that_are_too_many_keep_the_weights()
+    {
+        using var folder = new TemporaryFolder();
+        new T5Folder().Write(folder.Path);
+        using var text = new T5TextModel(Device, folder.Path, Vocabulary(folder["t5.vocab"], 40), load: false);
+        // 128 MB of features hold 1398101 tokens of 24 numbers.
+        int[] page = new int[700_000];
+        text.Prepare([page, [.. page, 1]]);
+        Assert.That((text.IsLoaded, text.Encoded), Is.EqualTo((true, 0L)));
+    }
+
+    [Test]
+    public void A_model_that_does_not_fit_says_what_it_takes()
+    {
+        using var folder = new TemporaryFolder();
+        new T5Folder().Write(folder.Path);
+        using var device = new CpuDevice(limit: 20_000);
+        Assert.That(() => new T5TextModel(device, folder.Path, Vocabulary(folder["t5.vocab"], 40)),
+            Throws.TypeOf<OutOfDeviceMemoryException>().With.Message.Match(
+                @"^/.*, whose 0\.0 million weights take 0 MB: cpu: asked for .* in use of .*; 'mdm embed' computes"));
+        Assert.That(device.Memory.InUse, Is.Zero);
     }
 
     [Test]

@@ -47,6 +47,10 @@ internal sealed class FeatureCache(int width, long mostBytes = 128L << 20) : IDi
         return wanted;
     }
 
+    /// <summary>Whether captions are few enough to be kept all at once.</summary>
+    public bool HasRoomFor(IEnumerable<int[]> captions) =>
+        captions.Distinct(new TokenComparer()).Sum(caption => (long)Math.Max(1, caption.Length)) * width * sizeof(float) <= mostBytes;
+
     public void Dispose()
     {
         foreach ((_, Tensor features) in _byUse)

@@ -25,6 +25,10 @@ public sealed class T5Encoder : IDisposable
     /// <param name="computeType">What it computes in: float32 or, where the device can, bfloat16. The matrices are kept in it,
     /// norms and position biases in float32.</param>
     public T5Encoder(T5Config config, IDevice device, DType computeType)
+        : this(config) => Place(device, computeType);
+
+    /// <summary>Builds an encoder that has no memory and tells names and shapes only.</summary>
+    public T5Encoder(T5Config config)
     {
         Config = config;
         var root = new ModuleContext(Store);
@@ -35,7 +39,6 @@ public sealed class T5Encoder : IDisposable
             _blocks[i] = new T5Block(encoder / "block" / i, config);
         _norm = new T5Norm(encoder / "final_layer_norm", config);
         _positions = new float[config.Buckets * config.Heads];
-        Store.Place(device, training: false, computeType: computeType, fill: false);
     }
 
     public T5Config Config { get; }
@@ -46,6 +49,10 @@ public sealed class T5Encoder : IDisposable
 
     /// <summary>The table of position biases [buckets, heads].</summary>
     internal Span<float> Positions => _positions;
+
+    /// <summary>Gives an encoder without memory the room for its weights.</summary>
+    public void Place(IDevice device, DType computeType) =>
+        Store.Place(device, training: false, computeType: computeType, fill: false);
 
     /// <summary>The last layer's features of every token, after the final norm.</summary>
     /// <param name="ids">Token numbers [B,N], int32. None of them is special here.</param>

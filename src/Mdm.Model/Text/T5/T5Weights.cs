@@ -59,11 +59,26 @@ public sealed class T5Weights : IDisposable
         }
     }
 
+    /// <summary>Throws unless an encoder can be filled.</summary>
+    /// <exception cref="MdmException">A tensor is missing or has another shape.</exception>
+    public void Require(T5Config config)
+    {
+        using var encoder = new T5Encoder(config);
+        _ = Plan(encoder);
+    }
+
     /// <summary>Fills an encoder.</summary>
     /// <param name="encoder">Built for this folder's sizes.</param>
-    /// <param name="progress">Told the share done, 0..1.</param>
+    /// <param name="progress">Told the share done, 0..1, from any thread.</param>
     /// <exception cref="MdmException">A tensor is missing, has another shape or cannot be read.</exception>
     public void CopyTo(T5Encoder encoder, Action<double>? progress = null)
+    {
+        (List<StoredParameter> parts, StoredTensor positions) = Plan(encoder);
+        encoder.Store.Load(parts, progress);
+        positions.CopyTo(encoder.Positions);
+    }
+
+    private (List<StoredParameter> Parts, StoredTensor Positions) Plan(T5Encoder encoder)
     {
         T5Config config = encoder.Config;
         var parts = new List<StoredParameter>();
@@ -82,8 +97,7 @@ public sealed class T5Weights : IDisposable
 
         StoredTensor? positions = Find([Positions], missing, new Shape(config.Buckets, config.Heads));
         RequireAll(missing, parts.Count);
-        encoder.Store.Load(parts, progress);
-        positions!.CopyTo(encoder.Positions);
+        return (parts, positions!);
     }
 
     public void Dispose()
