@@ -17,5 +17,5 @@ for path in sorted(glob.glob(folder + "/kernel-*.json")):
         ratio = f"{peer['Seconds'] / seconds:.2f}" if "Seconds" in peer else peer.get("Error", "-")[:60]
         print(f"  {name} | {seconds * 1e6:.1f} | {row['operations'] / seconds / 1e12:.1f} | {row['bytes'] / seconds / 1e9:.0f} | "
               f"{row['roofline']:.0%} | {ratio} | " + (f"{row['library_ratio']:.2f}" if "library_ratio" in row else "-"))
-    if "MatMul" in path:
+    if path.endswith("MatMul.json"):
         print(f"  ({data['device']}: {data['peak_flops'] / 1e12:.0f} TFLOP/s, {data['peak_bytes'] / 1e9:.0f} GB/s)")

@@ -32,6 +32,12 @@ def matmul(n, text):
     return (lambda: a @ b), 2 * m * k * cols, 0
 
 
+def weight_gradient(n):
+    """A linear layer's: dW = dYᵀX [OUT, IN] and db, over ROWS rows."""
+    dy, x = rand(n[2], n[0]), rand(n[2], n[1])
+    return (lambda: (dy.t() @ x, dy.sum(0))), 2 * n[0] * n[1] * n[2], 0
+
+
 def convolution(n, text, which):
     b, h, w, i, o = n[:5]
     stride = 2 if text.endswith("/2") else 1
@@ -104,6 +110,8 @@ def build(text):
     n = [int(d) for d in re.findall(r"\d+", shape)]
     if name == "MatMul":
         return matmul(n, shape)
+    if name == "MatMulBackwardWeight":
+        return weight_gradient(n)
     if name.startswith("Conv3x3"):
         return convolution(n, shape, name[len("Conv3x3"):])
     if name.startswith("Attention"):

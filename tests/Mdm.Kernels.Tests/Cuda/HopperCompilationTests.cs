@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Native;
@@ -21,10 +20,7 @@ public sealed class HopperCompilationTests
         string folder = Environment.GetEnvironmentVariable(FolderVariable) ?? "";
         if (!Directory.Exists(folder))
             Assert.Ignore($"{FolderVariable} names no folder with an NVRTC of CUDA 12 or later, which Hopper's instructions need");
-        // NVRTC asks for its companion by name alone and finds it if it is there already.
-        foreach (string builtins in Directory.GetFiles(folder, "libnvrtc-builtins.so.*"))
-            NativeLibrary.Load(builtins);
-        LoadedLibrary? library = LoadedLibrary.First(Directory.GetFiles(folder, "libnvrtc.so.*"));
+        LoadedLibrary? library = NvrtcSearch.Load(Directory.GetFiles(folder, "libnvrtc.so.*"));
         Assert.That(library, Is.Not.Null, folder);
         var nvrtc = new Nvrtc(library!);
         Assert.That(KernelCompiler.HasHopperInstructions(nvrtc, 90), $"NVRTC {nvrtc.Version} knows sm_90a");

@@ -19,7 +19,7 @@ internal static class CudaLibraries
 
     private static readonly Lazy<Nvrtc?> s_nvrtc = new(() =>
         LoadEmulator() is { } emulator ? new Nvrtc(emulator)
-        : LoadedLibrary.First(NvrtcSearch.Candidates()) is { } library ? new Nvrtc(library)
+        : NvrtcSearch.Load(NvrtcSearch.Candidates()) is { } library ? new Nvrtc(library)
         : null);
 
     /// <summary>Whether an emulator takes the place of the driver.</summary>

@@ -1,14 +1,19 @@
+using System.Runtime.InteropServices;
+
 namespace Mdm.Kernels.Cuda.Native;
 
-/// <summary>Where NVRTC may lie: the toolkit, a distribution's package, or a Python wheel.</summary>
+/// <summary>Finds NVRTC: the toolkit's, a distribution's package, or a Python wheel's.</summary>
 internal static class NvrtcSearch
 {
     /// <summary>Names a file or a folder that is tried before all others.</summary>
     public const string Variable = "MDM_NVRTC";
 
-    private static readonly string[] s_loaderNames = OperatingSystem.IsWindows()
-        ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
-        : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"];
+    // CUDA 11 does not know Hopper's instructions, so it comes after whatever toolkits and wheels hold.
+    private static readonly string[] s_newNames = OperatingSystem.IsWindows()
+        ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"] : ["libnvrtc.so.13", "libnvrtc.so.12"];
+
+    private static readonly string[] s_oldNames = OperatingSystem.IsWindows()
+        ? ["nvrtc64_112_0.dll"] : ["libnvrtc.so.11.2", "libnvrtc.so"];
 
     private static readonly string s_pattern = OperatingSystem.IsWindows() ? "nvrtc64_*.dll" : "libnvrtc*.so*";
 
@@ -17,10 +22,23 @@ internal static class NvrtcSearch
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } given)
             return File.Exists(given) ? [Path.GetFullPath(given)] : FilesIn(given);
-        return s_loaderNames.Concat(Folders().SelectMany(FilesIn));
+        return s_newNames.Concat(LibraryFolders("cuda_nvrtc").SelectMany(FilesIn)).Concat(s_oldNames);
     }
 
-    private static IEnumerable<string> Folders() => LibraryFolders("cuda_nvrtc");
+    /// <summary>The first candidate that can be loaded, ready to compile; null if there is none.</summary>
+    public static LoadedLibrary? Load(IEnumerable<string> candidates)
+    {
+        if (LoadedLibrary.First(candidates) is not { } library)
+            return null;
+        // NVRTC asks for its companion by name alone: outside the loader's folders it is found if it is in the process already.
+        if (Path.GetDirectoryName(library.Name) is { Length: > 0 } folder)
+        {
+            foreach (string companion in Directory.EnumerateFiles(folder, "*nvrtc-builtins*"))
+                NativeLibrary.TryLoad(companion, out _);
+        }
+
+        return library;
+    }
 
     /// <summary>Folders where a toolkit or Python wheels put NVIDIA's libraries.</summary>
     /// <param name="wheel">The library's folder in the package <c>nvidia</c>, e.g. <c>cudnn</c>.</param>
@@ -54,8 +72,12 @@ internal static class NvrtcSearch
         string python = OperatingSystem.IsWindows() ? "python.exe" : "python3";
         foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
         {
-            if (folder.Length > 0 && File.Exists(Path.Combine(folder, python)))
-                prefixes.Add(OperatingSystem.IsWindows() ? folder : Path.GetDirectoryName(folder) ?? folder);
+            // The Python on the PATH may be a link to that of an environment, which is a link to the system's.
+            for (string? file = Path.Combine(folder, python); folder.Length > 0 && File.Exists(file); file = LinkTarget(file))
+            {
+                string bin = Path.GetDirectoryName(file)!;
+                prefixes.Add(OperatingSystem.IsWindows() ? bin : Path.GetDirectoryName(bin) ?? bin);
+            }
         }
 
         if (Environment.GetEnvironmentVariable("HOME") is { Length: > 0 } home)
@@ -76,6 +98,18 @@ internal static class NvrtcSearch
                     yield return Path.Combine(version, "dist-packages");
                 }
             }
+        }
+    }
+
+    private static string? LinkTarget(string file)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(file, returnFinalTarget: false)?.FullName;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
         }
     }
 
