@@ -65,7 +65,8 @@ public sealed class GpuTests
         string json = Path.Combine(Tiny.Folder(), "library.json");
         Directory.CreateDirectory(Tiny.Folder());
         string libraries = $"MDM_LIBRARIES={Path.Combine(GoldenFiles.Root, "tests", "CudaEmulator", "bin", "libraries")}";
-        CliResult result = Emulated(libraries, "profile", "--device=cuda", "--kernel=MatMul", "--shape=9x8x16 NT", "--json", json).Succeeded();
+        CliResult result = Emulated(libraries,
+            "profile", "--device=cuda", "--kernel=MatMul", "--shape=9x8x16 NT", "--json", json).Succeeded();
         Assert.That(result.Output, Does.Match("roofline +library").And.Match(@"MatMul 9x8x16 NT .* %  +\d+\.\d\d"));
         using JsonDocument table = JsonDocument.Parse(File.ReadAllText(json));
         Assert.That(table.RootElement.GetProperty("rows")[0].GetProperty("library_ratio").GetDouble(), Is.GreaterThan(0));

@@ -92,8 +92,9 @@ public sealed class ChoiceTests
         device.KernelChoice = KernelChoice.Auto;
         fastest = new Way(Maker.Portable, 9);
         var shape = new ConvShape(2, 5, 6, 8, 12);
-        using Operand x = Operand.Random(device, DType.Float32, 1, 2 * 5 * 6 * 8), w = Operand.Random(device, DType.Float32, 2, 9 * 8 * 12);
-        using Operand dy = Operand.Random(device, DType.Float32, 3, 2 * 5 * 6 * 12), dw = Operand.Random(device, DType.Float32, 4, 9 * 8 * 12);
+        using Operand x = Operand.Random(device, DType.Float32, 1, 2 * 5 * 6 * 8);
+        using Operand dy = Operand.Random(device, DType.Float32, 3, 2 * 5 * 6 * 12);
+        using Operand dw = Operand.Random(device, DType.Float32, 4, 9 * 8 * 12);
         device.KernelChoice = KernelChoice.Own;
         using Operand own = Operand.Random(device, DType.Float32, 4, 9 * 8 * 12);
         using Operand db = Operand.Random(device, DType.Float32, 5, 12), ownDb = Operand.Random(device, DType.Float32, 5, 12);

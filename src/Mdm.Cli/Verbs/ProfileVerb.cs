@@ -17,7 +17,8 @@ internal static class ProfileVerb
     private static readonly OptionTable<Options> s_options = new("mdm profile [options]",
         "Tells where the time of a training or sampling step goes: calls, time, rates and the share of the machine's roofline "
         + "(peaks are measured on the spot, by a large matrix product and a copy). Where cuBLASLt or cuDNN is there, the column "
-        + "'library' has its time over ours. Weights and data are made up. Without --config-path it is the quickstart's network.", takesConfig: true, "device", "kernels", "batch_size", "fp16");
+        + "'library' has its time over ours. Weights and data are made up. Without --config-path it is the quickstart's network.",
+        takesConfig: true, "device", "kernels", "batch_size", "fp16");
 
     public static Verb Verb { get; } = Verb.Of("profile", "tells where the time of a step or a kernel goes", s_options, Run);
 

@@ -16,7 +16,12 @@ enum : int { Real32 = 0, RealBf16 = 14, Compute32 = 68, Compute32Tf32 = 77, Epil
 constexpr uint64_t long_sum = 256, refused_sum = 77;
 
 struct Handle { uint64_t is = 0xb1a5; };
-struct Operation { uint64_t is = 0x09e7; int compute; int transpose_a = 0, transpose_b = 0; int epilogue = EpilogueDefault; const void* bias = nullptr; };
+struct Operation
+{
+    uint64_t is = 0x09e7;
+    int compute, transpose_a = 0, transpose_b = 0, epilogue = EpilogueDefault;
+    const void* bias = nullptr;
+};
 struct Layout { uint64_t is = 0x1a40; int type; uint64_t rows, columns; int64_t ld; };
 struct Preference { uint64_t is = 0x94ef; uint64_t workspace = 0; uint32_t schemes = 7, alignment[4] = {256, 256, 256, 256}; };
 

@@ -30,7 +30,8 @@ public sealed class WayTests
                 Assert.That(Way.TryParse(way.ToString(), out Way read) ? read : default(Way?), Is.EqualTo(way));
         }
 
-        foreach (string text in (string[])["", "Portable", "Portable 1", "Portable 1 0 0", "7 1 0", "Magic 1 0", "Portable -1 0", "Portable 1 0 "])
+        foreach (string text in (string[])
+            ["", "Portable", "Portable 1", "Portable 1 0 0", "7 1 0", "Magic 1 0", "Portable -1 0", "Portable 1 0 "])
             Assert.That(Way.TryParse(text, out _), Is.False, text);
     }
 

@@ -3,14 +3,15 @@ using Mdm.Kernels.Libraries;
 
 namespace Mdm.Kernels.Cuda.Products;
 
-/// <summary>How cuBLASLt computes the engine's products. Where its own epilogue means exactly ours it writes the result; else (bias
-/// beside bfloat16 results, GELU, gates, two sums at once) it writes float32 sums, and our splitk_sum does the rest.</summary>
+/// <summary>How cuBLASLt computes the engine's products. Where its own epilogue means exactly ours it writes the result; else
+/// (bias beside bfloat16 results, GELU, gates, two sums at once) it writes float32 sums, and our splitk_sum does the
+/// rest.</summary>
 internal sealed class LibraryProducts(CudaDevice device)
 {
     private readonly ConcurrentDictionary<ProductKey, LtPlan?> plans = new();
 
-    /// <summary>Whether the library writes the result itself: its bias is that of our definition with float32 results only, its GELU
-    /// is another function, and it adds one matrix at most.</summary>
+    /// <summary>Whether the library writes the result itself: its bias is that of our definition with float32 results only, its
+    /// GELU is another function, and it adds one matrix at most.</summary>
     public static bool IsDirect(in ProductKey key)
     {
         bool narrow = key.Math == ProductMath.Bf16 && !key.Traits.HasFlag(ProductTraits.Float);

@@ -9,6 +9,7 @@ public enum KernelChoice
     /// <summary>cuBLASLt and cuDNN, where they are there and can; else the program's own.</summary>
     Library,
 
-    /// <summary>The fastest for each shape, of the program's own tiles and the libraries; measured once and kept on disk.</summary>
+    /// <summary>The fastest for each shape, of the program's own tiles and the libraries; measured once and kept on
+    /// disk.</summary>
     Auto,
 }

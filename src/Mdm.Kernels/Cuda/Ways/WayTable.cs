@@ -23,13 +23,13 @@ namespace Mdm.Kernels.Cuda.Ways;
 ///     });
 /// }
 /// </code>
-/// To plug in a library: <c>TryCompute</c> of <see cref="Maker.Library"/> returns false where the library is not there or does not know
-/// the call, and true after queueing it. It takes workspace from <c>device.Borrow</c>, whose addresses stay while work is captured, and
-/// makes its calls within <c>device.EnterStream</c>. <c>mdm profile</c> then compares the two by itself, because
-/// it counts <see cref="CudaDevice.LibraryCalls"/>.
+/// To plug in a library: <c>TryCompute</c> of <see cref="Maker.Library"/> returns false where the library is not there or does not
+/// know the call, and true after queueing it. It takes workspace from <c>device.Borrow</c>, whose addresses stay while work is
+/// captured, and makes its calls within <c>device.EnterStream</c>. <c>mdm profile</c> then compares the two by itself, because it
+/// counts <see cref="CudaDevice.LibraryCalls"/>.
 /// </summary>
-/// <typeparam name="TKey">All that decides on the speed of a call: sizes, types, what is done with the result. Its text is the key on
-/// disk.</typeparam>
+/// <typeparam name="TKey">All that decides on the speed of a call: sizes, types, what is done with the result. Its text is the
+/// key on disk.</typeparam>
 /// <param name="device">Its <see cref="CudaDevice.KernelChoice"/> says what is wanted.</param>
 /// <param name="chooser">Measures.</param>
 /// <param name="kind">Names the kernel on disk.</param>
@@ -50,7 +50,7 @@ internal sealed class WayTable<TKey>(CudaDevice device, WayChooser chooser, stri
                 way = Way.Library;
                 return true;
             default:
-                // Inside a capture nothing can be measured; a step runs before it is captured, so that this does not happen there.
+                // Inside a capture nothing can be measured; a step runs before it is captured, so that it is known by then.
                 return known.TryGetValue(key, out way) || device.IsCapturing;
         }
     }
