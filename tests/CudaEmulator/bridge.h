@@ -33,7 +33,7 @@ struct WarpgroupProduct
     int transpose_a, transpose_b, add;
 };
 
-// Instructions of Hopper (hopper.cpp).
+// Instructions of Hopper (hopper.cpp, hopper_products.cpp).
 struct HopperServices
 {
     void (*barrier_init)(void* worker, void* barrier, unsigned int arrivals, Site site);

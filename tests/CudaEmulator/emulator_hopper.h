@@ -1,4 +1,4 @@
-// Twins of the Hopper part of kernels/include/ptx.cuh. The work is done by the library (hopper.cpp).
+// Twins of the Hopper part of kernels/include/ptx.cuh. The work is done by the library (hopper.cpp, hopper_products.cpp).
 #pragma once
 
 struct __align__(64) TensorMap

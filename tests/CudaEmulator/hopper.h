@@ -111,5 +111,8 @@ private:
     static void execute(void* const* operands, int count);
 };
 
+// The 128-byte swizzle: exchanges bits 4 to 6 of an address by bits 7 to 9.
+inline unsigned int swizzle(unsigned int address) { return address ^ (address >> 7 & 7) << 4; }
+
 extern const HopperServices hopper_services;
 } // namespace emulator

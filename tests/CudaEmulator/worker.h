@@ -13,6 +13,7 @@ extern "C" [[noreturn]] void emulator_load(void* to);
 namespace emulator
 {
 constexpr size_t page = 4096;
+constexpr int max_threads = 1024; // of a block
 constexpr int out_of_time = SIGXCPU; // the signal to a worker whose grid takes too long
 
 inline std::string name(const Site& site) { return text("%s at %s:%d", site.what, site.file, site.line); }
@@ -102,7 +103,7 @@ private:
     Index3 block_index{};
     std::vector<void*> arguments;
 
-    std::vector<Fiber> fibers; // 1,024
+    std::vector<Fiber> fibers; // max_threads
     int threads = 0, exited = 0, current = 0;
     std::vector<int> queue; // ring of threads that can run
     unsigned int head = 0, tail = 0;
@@ -125,6 +126,12 @@ private:
     HopperState hopper;
     Cluster* cluster = nullptr;
 };
+
+// By the name that a module has for it.
+inline Worker& of(void* worker) { return *static_cast<Worker*>(worker); }
+
+// The services of a worker (services.cpp).
+Services services_for(Worker* worker);
 
 // The worker of this thread of the operating system.
 extern thread_local Worker* this_worker;
