@@ -192,22 +192,19 @@ __device__ __forceinline__ float scaled(const AttentionArguments& a, float s, in
     return (s * a.scale + bias) * kLog2E;
 }
 
-#define WORKSPACE                                             \
-    SHARED(Four, operandTiles[2 * kTile * kDepthPitch]);      \
-    SHARED(Four, weightTile[kTile * kTilePitch]);             \
-    Workspace w = {operandTiles, weightTile}
-
-// Which tile and slice this block has.
-#define FIRST_AND_COLUMN                                                                     \
-    int slices = (a.width + SLICE - 1) / SLICE;                                              \
-    int first = (int)blockIdx.x / slices * kTile, column = (int)blockIdx.x % slices * SLICE
+// A block's shared memory, which tile and slice it has, and the operands.
+#define BLOCK                                                                                         \
+    SHARED(Four, operandTiles[2 * kTile * kDepthPitch]);                                              \
+    SHARED(Four, weightTile[kTile * kTilePitch]);                                                     \
+    Workspace w = {operandTiles, weightTile};                                                         \
+    int slices = (a.width + SLICE - 1) / SLICE;                                                       \
+    int first = (int)blockIdx.x / slices * kTile, column = (int)blockIdx.x % slices * SLICE;          \
+    HeadRows q = rows_of(a, a.q, a.qStride, a.queries), k = rows_of(a, a.k, a.kStride, a.keys);       \
+    HeadRows v = rows_of(a, a.v, a.vStride, a.keys)
 
 extern "C" __global__ void __launch_bounds__(kThreads) attention_forward(AttentionArguments a)
 {
-    WORKSPACE;
-    FIRST_AND_COLUMN;
-    HeadRows q = rows_of(a, a.q, a.qStride, a.queries), k = rows_of(a, a.k, a.kStride, a.keys);
-    HeadRows v = rows_of(a, a.v, a.vStride, a.keys);
+    BLOCK;
     int query = first + 4 * thread_y();
     float sum[4][2 * kPairs] = {}, m[4], l[4] = {};
 #pragma unroll
@@ -265,10 +262,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) attention_forward(Attenti
 // Rows of the tiles are keys, columns are queries.
 extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_keys(AttentionArguments a)
 {
-    WORKSPACE;
-    FIRST_AND_COLUMN;
-    HeadRows q = rows_of(a, a.q, a.qStride, a.queries), dO = rows_of(a, a.dO, a.dOStride, a.queries);
-    HeadRows k = rows_of(a, a.k, a.kStride, a.keys), v = rows_of(a, a.v, a.vStride, a.keys);
+    BLOCK;
+    HeadRows dO = rows_of(a, a.dO, a.dOStride, a.queries);
     int key = first + 4 * thread_y();
     i64 numbers = query_numbers(a, blockIdx.z, blockIdx.y);
     float dk[4][2 * kPairs] = {}, dv[4][2 * kPairs] = {};
@@ -306,10 +301,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_keys(A
 // Rows of the tiles are queries, columns are keys.
 extern "C" __global__ void __launch_bounds__(kThreads) attention_backward_queries(AttentionArguments a)
 {
-    WORKSPACE;
-    FIRST_AND_COLUMN;
-    HeadRows q = rows_of(a, a.q, a.qStride, a.queries), dO = rows_of(a, a.dO, a.dOStride, a.queries);
-    HeadRows k = rows_of(a, a.k, a.kStride, a.keys), v = rows_of(a, a.v, a.vStride, a.keys);
+    BLOCK;
+    HeadRows dO = rows_of(a, a.dO, a.dOStride, a.queries);
     int query = first + 4 * thread_y();
     float dq[4][2 * kPairs] = {}, logSum[4], delta[4];
 #pragma unroll

@@ -33,6 +33,17 @@ __device__ __forceinline__ void shift_of(const ChannelRows<const T>& x, i64 firs
     }
 }
 
+// The next rows of a thread: pack[k] = row first + p + k·at.rows, of those before first + count.
+template <typename T, int V>
+__device__ __forceinline__ void load_rows(
+    const Columns& at, const ChannelRows<const T>& x, i64 first, int p, int count, Pack<T, V> (&pack)[InFlight])
+{
+#pragma unroll
+    for (int k = 0; k < InFlight; k++)
+        if (p + k * at.rows < count)
+            pack[k] = load_pack<V>(x.at(first + p + k * at.rows));
+}
+
 // s = Σ (x - shift), q = Σ (x - shift)² over the thread's share of rows first..first+count-1; with Keep the rows stay in slab.
 template <typename T, int V, bool Keep>
 __device__ __forceinline__ void shifted_sums(const Columns& at, const ChannelRows<const T>& x, i64 first, int count,
@@ -41,10 +52,7 @@ __device__ __forceinline__ void shifted_sums(const Columns& at, const ChannelRow
     for (int p = at.ty; p < count; p += InFlight * at.rows)
     {
         Pack<T, V> pack[InFlight];
-#pragma unroll
-        for (int k = 0; k < InFlight; k++)
-            if (p + k * at.rows < count)
-                pack[k] = load_pack<V>(x.at(first + p + k * at.rows));
+        load_rows<T, V>(at, x, first, p, count, pack);
 #pragma unroll
         for (int k = 0; k < InFlight; k++)
         {
@@ -61,6 +69,13 @@ __device__ __forceinline__ void shifted_sums(const Columns& at, const ChannelRow
             }
         }
     }
+}
+
+template <typename T>
+__device__ __forceinline__ void put_statistics(const GroupNormArgs<T>& n, int group, float mean, float variance)
+{
+    n.mean[group] = mean;
+    n.rstd[group] = 1 / sqrtf(fmaxf(variance, 0) + n.epsilon);
 }
 
 template <typename T, int V, bool Silu>
@@ -85,7 +100,7 @@ __device__ __forceinline__ void moments(const GroupNormArgs<T>& n)
     DYNAMIC_SHARED(float, shared);
     Columns at(n.columns, n.rows);
     int width = V * n.columns;
-    float* totals = shared + n.rows * (2 * width + 1);
+    float* totals = shared + totals_buffer(width, n.rows);
     float* shifts = totals + 2 * width;
     int b = blockIdx.x / n.chunks, chunk = blockIdx.x % n.chunks, tile = blockIdx.y * width;
     int from = chunk * n.chunkRows, count = min(n.chunkRows, n.positions - from), channel = tile + at.tx * V;
@@ -140,10 +155,7 @@ __device__ __forceinline__ void finish(const GroupNormArgs<T>& n)
 
     squares = block_reduce<Sum>(squares, scratch);
     if (threadIdx.x == 0)
-    {
-        n.mean[blockIdx.x] = mean;
-        n.rstd[blockIdx.x] = 1 / sqrtf(fmaxf(squares / total, 0) + n.epsilon);
-    }
+        put_statistics(n, blockIdx.x, mean, squares / total);
 }
 
 template <typename T, int V, bool Silu>
@@ -162,10 +174,7 @@ __device__ __forceinline__ void apply(const GroupNormArgs<T>& n)
     for (int p = at.ty; p < count; p += InFlight * at.rows)
     {
         Pack<T, V> pack[InFlight];
-#pragma unroll
-        for (int k = 0; k < InFlight; k++)
-            if (p + k * at.rows < count)
-                pack[k] = load_pack<V>(x.at(first + p + k * at.rows));
+        load_rows<T, V>(at, x, first, p, count, pack);
 #pragma unroll
         for (int k = 0; k < InFlight; k++)
             if (p + k * at.rows < count)
@@ -181,7 +190,7 @@ __device__ __forceinline__ void slab(const GroupNormArgs<T>& n)
     DYNAMIC_SHARED(float, shared);
     Columns at(n.columns, n.rows);
     int width = V * n.columns, slices = n.channels / width, b = blockIdx.x / slices, tile = blockIdx.x % slices * width;
-    float* totals = shared + n.rows * (2 * width + 1);
+    float* totals = shared + totals_buffer(width, n.rows);
     float* shifts = totals + 2 * width;
     P* kept = reinterpret_cast<P*>(shared + slab_offset(width, n.rows));
     int channel = tile + at.tx * V;
@@ -221,11 +230,7 @@ __device__ __forceinline__ void slab(const GroupNormArgs<T>& n)
 
         squares = warp_reduce<Sum>(squares);
         if (lane == 0)
-        {
-            int id = b * n.groups + tile / size + g;
-            n.mean[id] = mean;
-            n.rstd[id] = 1 / sqrtf(fmaxf(squares / (count * size), 0) + n.epsilon);
-        }
+            put_statistics(n, b * n.groups + tile / size + g, mean, squares / (count * size));
     }
 
     __syncthreads(); // the statistics are read back below
@@ -238,30 +243,16 @@ __device__ __forceinline__ void slab(const GroupNormArgs<T>& n)
         normalize<T, V, Silu>(kept[p * n.columns + at.tx], mean, a, c, y + (i64)p * n.channels);
 }
 
-static const int Wide = Widest<MDM_T>::N;
-
 extern "C" __global__ void groupnorm_moments_wide(GroupNormArgs<MDM_T> n) { moments<MDM_T, Wide>(n); }
 
 extern "C" __global__ void groupnorm_moments_single(GroupNormArgs<MDM_T> n) { moments<MDM_T, 1>(n); }
 
 extern "C" __global__ void groupnorm_finish(GroupNormArgs<MDM_T> n) { finish<MDM_T>(n); }
 
-extern "C" __global__ void groupnorm_apply_wide(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? apply<MDM_T, Wide, true>(n) : apply<MDM_T, Wide, false>(n);
-}
+extern "C" __global__ void groupnorm_apply_wide(GroupNormArgs<MDM_T> n) { BY_SILU(apply, Wide); }
 
-extern "C" __global__ void groupnorm_apply_single(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? apply<MDM_T, 1, true>(n) : apply<MDM_T, 1, false>(n);
-}
+extern "C" __global__ void groupnorm_apply_single(GroupNormArgs<MDM_T> n) { BY_SILU(apply, 1); }
 
-extern "C" __global__ void __launch_bounds__(512) groupnorm_slab_wide(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? slab<MDM_T, Wide, true>(n) : slab<MDM_T, Wide, false>(n);
-}
+extern "C" __global__ void __launch_bounds__(512) groupnorm_slab_wide(GroupNormArgs<MDM_T> n) { BY_SILU(slab, Wide); }
 
-extern "C" __global__ void __launch_bounds__(512) groupnorm_slab_single(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? slab<MDM_T, 1, true>(n) : slab<MDM_T, 1, false>(n);
-}
+extern "C" __global__ void __launch_bounds__(512) groupnorm_slab_single(GroupNormArgs<MDM_T> n) { BY_SILU(slab, 1); }

@@ -25,6 +25,22 @@ __device__ __forceinline__ float inner_gradient(float dy, float d, float a, floa
     return dy * (s + u * s * (1 - s));
 }
 
+// The next rows of a thread: px[k] and pg[k] = row first + p + k·at.rows of x and dy, of those before first + count.
+template <typename T, int V, int N>
+__device__ __forceinline__ void load_rows(const Columns& at, const ChannelRows<const T>& x, const ChannelRows<const T>& dy,
+    i64 first, int p, int count, Pack<T, V> (&px)[N], Pack<T, V> (&pg)[N])
+{
+#pragma unroll
+    for (int k = 0; k < N; k++)
+    {
+        if (p + k * at.rows < count)
+        {
+            px[k] = load_pack<V>(x.at(first + p + k * at.rows));
+            pg[k] = load_pack<V>(dy.at(first + p + k * at.rows));
+        }
+    }
+}
+
 // s1 = Σ du, s2 = Σ du·(x - mean) over the thread's share of rows first..first+count-1; with Keep, x and dy stay in the slabs.
 template <typename T, int V, bool Silu, bool Keep>
 __device__ __forceinline__ void gradient_sums(const Columns& at, const ChannelRows<const T>& x, const ChannelRows<const T>& dy,
@@ -34,16 +50,7 @@ __device__ __forceinline__ void gradient_sums(const Columns& at, const ChannelRo
     for (int p = at.ty; p < count; p += InFlight * at.rows)
     {
         Pack<T, V> px[InFlight], pg[InFlight];
-#pragma unroll
-        for (int k = 0; k < InFlight; k++)
-        {
-            if (p + k * at.rows < count)
-            {
-                px[k] = load_pack<V>(x.at(first + p + k * at.rows));
-                pg[k] = load_pack<V>(dy.at(first + p + k * at.rows));
-            }
-        }
-
+        load_rows<T, V, InFlight>(at, x, dy, first, p, count, px, pg);
 #pragma unroll
         for (int k = 0; k < InFlight; k++)
         {
@@ -130,7 +137,7 @@ __device__ __forceinline__ void sums(const GroupNormArgs<T>& n)
     DYNAMIC_SHARED(float, shared);
     Columns at(n.columns, n.rows);
     int width = V * n.columns, b = blockIdx.x / n.chunks, chunk = blockIdx.x % n.chunks, tile = blockIdx.y * width;
-    float* totals = shared + n.rows * (2 * width + 1);
+    float* totals = shared + totals_buffer(width, n.rows);
     int from = chunk * n.chunkRows, count = min(n.chunkRows, n.positions - from), channel = tile + at.tx * V;
     float s1[V] = {}, s2[V] = {};
     if (at.inside() && channel < n.channels)
@@ -204,16 +211,7 @@ __device__ __forceinline__ void input(const GroupNormArgs<T>& n)
     for (int p = at.ty; p < count; p += 2 * at.rows)
     {
         Pack<T, V> px[2], pg[2];
-#pragma unroll
-        for (int k = 0; k < 2; k++)
-        {
-            if (p + k * at.rows < count)
-            {
-                px[k] = load_pack<V>(x.at(first + p + k * at.rows));
-                pg[k] = load_pack<V>(dy.at(first + p + k * at.rows));
-            }
-        }
-
+        load_rows<T, V, 2>(at, x, dy, first, p, count, px, pg);
 #pragma unroll
         for (int k = 0; k < 2; k++)
             if (p + k * at.rows < count)
@@ -229,7 +227,7 @@ __device__ __forceinline__ void slab(const GroupNormArgs<T>& n)
     DYNAMIC_SHARED(float, shared);
     Columns at(n.columns, n.rows);
     int width = V * n.columns, slices = n.channels / width, b = blockIdx.x / slices, tile = blockIdx.x % slices * width;
-    float* totals = shared + n.rows * (2 * width + 1);
+    float* totals = shared + totals_buffer(width, n.rows);
     P* keptX = reinterpret_cast<P*>(shared + slab_offset(width, n.rows));
     P* keptDy = keptX + n.positions * n.columns;
     int channel = tile + at.tx * V;
@@ -279,7 +277,7 @@ __device__ __forceinline__ void parameters(const GroupNormArgs<T>& n)
 {
     DYNAMIC_SHARED(float, shared);
     Columns at(n.columns, n.rows);
-    float* totals = shared + n.rows * (2 * n.columns + 1);
+    float* totals = shared + totals_buffer(n.columns, n.rows);
     int first = blockIdx.x * n.columns, channel = first + at.tx;
     float dgamma[1] = {}, dbeta[1] = {};
     for (int b = at.ty; b < n.batch && channel < n.channels; b += at.rows)
@@ -300,38 +298,18 @@ __device__ __forceinline__ void parameters(const GroupNormArgs<T>& n)
     }
 }
 
-static const int Wide = Widest<MDM_T>::N;
+extern "C" __global__ void groupnorm_sums_wide(GroupNormArgs<MDM_T> n) { BY_SILU(sums, Wide); }
 
-extern "C" __global__ void groupnorm_sums_wide(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? sums<MDM_T, Wide, true>(n) : sums<MDM_T, Wide, false>(n);
-}
-
-extern "C" __global__ void groupnorm_sums_single(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? sums<MDM_T, 1, true>(n) : sums<MDM_T, 1, false>(n);
-}
+extern "C" __global__ void groupnorm_sums_single(GroupNormArgs<MDM_T> n) { BY_SILU(sums, 1); }
 
 extern "C" __global__ void groupnorm_totals(GroupNormArgs<MDM_T> n) { totals<MDM_T>(n); }
 
-extern "C" __global__ void groupnorm_input_wide(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? input<MDM_T, Wide, true>(n) : input<MDM_T, Wide, false>(n);
-}
+extern "C" __global__ void groupnorm_input_wide(GroupNormArgs<MDM_T> n) { BY_SILU(input, Wide); }
 
-extern "C" __global__ void groupnorm_input_single(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? input<MDM_T, 1, true>(n) : input<MDM_T, 1, false>(n);
-}
+extern "C" __global__ void groupnorm_input_single(GroupNormArgs<MDM_T> n) { BY_SILU(input, 1); }
 
-extern "C" __global__ void __launch_bounds__(512) groupnorm_backward_slab_wide(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? slab<MDM_T, Wide, true>(n) : slab<MDM_T, Wide, false>(n);
-}
+extern "C" __global__ void __launch_bounds__(512) groupnorm_backward_slab_wide(GroupNormArgs<MDM_T> n) { BY_SILU(slab, Wide); }
 
-extern "C" __global__ void __launch_bounds__(512) groupnorm_backward_slab_single(GroupNormArgs<MDM_T> n)
-{
-    n.silu ? slab<MDM_T, 1, true>(n) : slab<MDM_T, 1, false>(n);
-}
+extern "C" __global__ void __launch_bounds__(512) groupnorm_backward_slab_single(GroupNormArgs<MDM_T> n) { BY_SILU(slab, 1); }
 
 extern "C" __global__ void groupnorm_parameters(GroupNormArgs<MDM_T> n) { parameters<MDM_T>(n); }

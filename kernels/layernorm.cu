@@ -198,7 +198,7 @@ __device__ __forceinline__ void sums(int rows, int cols, int columns, int blockR
     Columns at(columns, blockRows);
     int width = V * columns, tile = blockIdx.y * width, column = tile + at.tx * V;
     int from = blockIdx.x * chunkRows, end = min(rows, from + chunkRows);
-    float* totals = shared + blockRows * (2 * width + 1);
+    float* totals = shared + totals_buffer(width, blockRows);
     float s1[V] = {}, s2[V] = {};
     if (at.inside() && column < cols)
     {
@@ -230,7 +230,7 @@ __device__ __forceinline__ void parameters(int chunks, int cols, int columns, in
 {
     DYNAMIC_SHARED(float, shared);
     Columns at(columns, blockRows);
-    float* totals = shared + blockRows * (2 * columns + 1);
+    float* totals = shared + totals_buffer(columns, blockRows);
     int first = blockIdx.x * columns, column = first + at.tx;
     float g[1] = {}, b[1] = {};
     for (int chunk = at.ty; chunk < chunks && column < cols; chunk += blockRows)

@@ -28,7 +28,8 @@ struct Columns
     }
 };
 
-// Floats of shared memory that column_totals needs as its buffer: rows · (2·V·columns + 1).
+// Floats of shared memory that column_totals needs as its buffer for width = V·columns columns.
+__device__ __forceinline__ int totals_buffer(int width, int rows) { return rows * (2 * width + 1); }
 
 // totals[slot] = Σ over the block's rows of a, totals[V·columns + slot] = the same of b. All threads call; totals can be read
 // on return.

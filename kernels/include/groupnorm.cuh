@@ -40,7 +40,7 @@ static const int InFlight = 4;
 __device__ __forceinline__ float sigmoid(float u) { return __fdividef(1.0f, 1.0f + __expf(-u)); }
 
 // Floats of shared memory before the slab: buffer, totals and one more number a channel, to a multiple of 16 bytes.
-__device__ __forceinline__ int slab_offset(int width, int rows) { return (rows * (2 * width + 1) + 3 * width + 3) / 4 * 4; }
+__device__ __forceinline__ int slab_offset(int width, int rows) { return (totals_buffer(width, rows) + 3 * width + 3) / 4 * 4; }
 
 // A thread's channels in one of the two tensors: element (row, channel) is base[row·stride].
 template <typename T>
@@ -84,3 +84,8 @@ __device__ __forceinline__ void coefficients(
         c[j] = n.beta[ch] * scale + shift;
     }
 }
+
+static const int Wide = Widest<MDM_T>::N;
+
+// A kernel's call of a part that is compiled with and without SiLU, V channels a thread.
+#define BY_SILU(part, V) n.silu ? part<MDM_T, V, true>(n) : part<MDM_T, V, false>(n)
