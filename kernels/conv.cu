@@ -4,9 +4,10 @@
 //   conv_weight   dw[o, (r,s,c)]  = sum over (b,p,q)  dy[b, p, q, o] x[b, stride p + r - 1, stride q + s - 1, c]
 //   conv_weight_doubled           = sum over (b,h,w)  dy[b, 2h + a, 2w + a', o] x[b, h + a - 1 + t, w + a' - 1 + t', c],
 //                                   for each parity (a, a') the sums [o, (t,t',c)] of the four products with 2x2 taps
-// followed by the epilogue of include/output.cuh; the weights' gradients give that of the bias too, the sums of dy. With stride 2 the data gradient is four products, one for each parity of
-// (h, w), with 1, 2, 2 and 4 taps; a convolution of a doubled image is four products of 2x2 taps with sums of the weights
-// (conv_weights.cu), its data gradient one of 4x4 taps at stride 2: 4/9 of the operations of the plain way.
+// followed by the epilogue of include/output.cuh; the weights' gradients give that of the bias too, the sums of dy. With stride 2
+// the data gradient is four products, one for each parity of (h, w), with 1, 2, 2 and 4 taps; a convolution of a doubled image is
+// four products of 2x2 taps with sums of the weights (conv_weights.cu), its data gradient one of 4x4 taps at stride 2: 4/9 of the
+// operations of the plain way.
 //
 // Images are [B,H,W,C], w is [O,3,3,I]. Grid: x = tiles of the product (see TilePlace), z = parity * parts + part of K.
 // Block: BM/WM · BN/WN warps. Shared memory: STAGES (BM + BN) 128 bytes. Chunks of 8 (bfloat16) or 4 channels are copied at

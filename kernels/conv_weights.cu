@@ -46,7 +46,8 @@ extern "C" __global__ void __launch_bounds__(256) conv_weights_data(const MDM_T*
     g[i] = sum_taps(w + o * 9 * inputs + c, inputs, u < 2 ? 2 - u : 0, u == 0 ? 2 : 3 - u, v < 2 ? 2 - v : 0, v == 0 ? 2 : 3 - v);
 }
 
-// partial: float, a part of it [O, columns], columns at least 4 I, with parity_step numbers between the parities. dw: float or, if not is_float, MDM_T. rows: the bias's gradient.
+// partial: float, a part of it [O, columns], columns at least 4 I, with parity_step numbers between the parities. dw: float or,
+// if not is_float, MDM_T. rows: the bias's gradient.
 extern "C" __global__ void __launch_bounds__(256) conv_weights_gradient(
     const float* partial, void* dw, int outputs, int inputs, int columns, int parts, i64 parity_step,
     int is_float, int accumulate, RowSums rows)

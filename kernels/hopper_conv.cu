@@ -12,10 +12,10 @@
 // pixels of dy are zeros. Channels are copied 64 at a time; those that do not exist are zeros.
 //
 // Every second pixel of an image is an image for the copy unit, with twice the strides: one with pixels 2p + d, d = -1, 0, 1, 2,
-// is read through four maps, one for each parity of row and column. So, with the sums of conv_weights.cu where an image is doubled:
+// is read through four maps, one for each parity of row and column. With the sums of conv_weights.cu where an image is doubled:
 //   stride 2   forward: 9 taps of x's parities. Data: four launches, one for each parity of dx, of 1, 2, 2 and 4 taps.
-//   doubled    forward: four products of 4 taps, one for each parity of y, beside each other in N. Data: 16 taps of dy's parities.
-//              Weight: 16 taps, of which four see the same parity of dy; the gradient of the sums, of which conv_weights.cu makes dw.
+//   doubled    forward: four products of 4 taps, one for each parity of y, beside each other in N. Data: 16 taps of dy's
+//              parities. Weight: 16 taps, of which four see the same parity of dy; conv_weights.cu makes dw of their gradients.
 // N of the weights' gradient is cut in blocks of 64 channels of one tap, numbered tap ceil(I/64) + i/64, so that a tile of 256
 // can hold several taps of a narrow layer (four taps are a multiple of 256).
 // Tensor maps, innermost first: images {C, W, H, B}, boxes of 64, bw, bh, bn; weights {I, taps, O}, boxes of 64, 1,
