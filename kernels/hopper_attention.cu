@@ -21,7 +21,7 @@
 // wgmma, predicted     | 450 TFLOP/s             | 400 TFLOP/s         | 2.5 TB/s
 // measured             | not measured yet        | not measured yet    | not measured yet
 // Of one H100: a tile of 64 x 128 scores at width 64 takes 512 cycles of the matrix core, 512 of the exponentials and 300 of the
-// other instructions; of the 989 TFLOP/s on the sheet about half is left of what cannot be hidden. At width 96 768 and 512, but
+// other instructions; not all of it is hidden, which leaves about half of the sheet's 989 TFLOP/s. At width 96 768 and 512, but
 // two tiles of keys only, and the first scores and the last p v of a tile of queries overlap with the other consumer alone.
 // Not seen on a GPU yet either: products with 32 and 96 columns (widths 32 and 96) read half of a block of 64 columns of v as it
 // lies. The manual's descriptors allow it; HopperAttentionTests would tell.
