@@ -25,7 +25,8 @@ internal sealed class TrainingDisplay(TimeSpan? timeLimit) : ITrainingObserver
             {
                 _bar = bar;
                 return trainer.Run(cancellation);
-            }, stays: true, new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn());
+            }, stays: true, new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(),
+                new PercentageColumn());
         AtomicFile.WriteText(Path.Combine(folder, CurveFile), LossCurve.Svg(_losses));
         return result;
     }

@@ -55,8 +55,8 @@ internal static class FetchVerb
                 bar.Description = progress.File;
                 bar.MaxValue = Math.Max(1, progress.Total);
                 bar.Value = progress.Done;
-            }), stays: true, new TaskDescriptionColumn(), new ProgressBarColumn(), new DownloadedColumn(), new TransferSpeedColumn(),
-                new RemainingTimeColumn());
+            }), stays: true, new TaskDescriptionColumn(), new ProgressBarColumn(), new DownloadedColumn(),
+                new TransferSpeedColumn(), new RemainingTimeColumn());
         }
 
         string? file = null;

@@ -16,8 +16,8 @@ public sealed class SamplingJob(SamplingModel model, SamplingOptions options, Ac
     private int _batch = options.Batch;
     private Plan? _plan;
 
-    /// <summary>Checks the settings, computes the text features and loads the network's weights, each as far as there is something
-    /// to draw. When the network comes, the text model has left the memory, unless the prompts are too many. Without this call,
+    /// <summary>Checks the settings, computes the text features and loads the network's weights, the two as far as there is
+    /// something to draw. When the network comes, the text model has left the memory, unless the prompts are too many. Without this call,
     /// <see cref="Run"/> begins with it.</summary>
     /// <param name="tasks">What <see cref="Run"/> will be given.</param>
     /// <param name="progress">Told what is done and its share, 0..1; from any thread.</param>

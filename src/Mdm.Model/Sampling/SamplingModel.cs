@@ -8,8 +8,8 @@ using Mdm.Tensors;
 
 namespace Mdm.Model.Sampling;
 
-/// <summary>A network, its weights, its text model and its noise schedule: all that sampling needs. What is large is loaded when it
-/// is needed: the text model's weights for the prompts, the network's after them.</summary>
+/// <summary>A network, its weights, its text model and its noise schedule: all that sampling needs. What is large is loaded
+/// when it is needed: the text model's weights for the prompts, the network's after them.</summary>
 public sealed class SamplingModel : IDisposable
 {
     private readonly string? _checkpoint;
@@ -111,7 +111,8 @@ public sealed class SamplingModel : IDisposable
         try
         {
             Network.Store.Place(Device, training: false, computeType: type, fill: false);
-            CheckpointLoader.Load(_checkpoint!, Network, share => progress?.Invoke($"loading {Path.GetFileName(_checkpoint)}", share));
+            string what = $"loading {Path.GetFileName(_checkpoint)}";
+            CheckpointLoader.Load(_checkpoint!, Network, share => progress?.Invoke(what, share));
         }
         catch (OutOfDeviceMemoryException e)
         {

@@ -24,8 +24,8 @@ public static class CheckpointLoader
         string path, DenoisingNetwork network, Action<double>? progress = null, Action<string>? warn = null) =>
         Load(path, network, "", null, progress, warn);
 
-    /// <summary>As <see cref="Load(string, DenoisingNetwork, Action{double}, Action{string})"/>, for a part of the network or into
-    /// another arena.</summary>
+    /// <summary>As <see cref="Load(string, DenoisingNetwork, Action{double}, Action{string})"/>, for a part of the network or
+    /// into another arena.</summary>
     /// <param name="path">The file.</param>
     /// <param name="network">Whose parameters to replace.</param>
     /// <param name="prefix">Only those under this path, such as <c>inner_unet.</c>; the file's names begin behind it.</param>

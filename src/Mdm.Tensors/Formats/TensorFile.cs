@@ -52,8 +52,8 @@ public static class TensorFile
         }
     }
 
-    /// <summary>A download that went wrong leaves text: a page, a message, a note. Neither format begins so: safetensors begins with
-    /// a length whose upper bytes are zero.</summary>
+    /// <summary>A download that went wrong leaves text: a page, a message, a note. Neither format begins so: safetensors begins
+    /// with a length whose upper bytes are zero.</summary>
     private static void RequireNoText(string path, ReadOnlySpan<byte> start)
     {
         if (start.SequenceEqual(LfsNote))

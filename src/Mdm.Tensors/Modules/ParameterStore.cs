@@ -219,7 +219,8 @@ public sealed class ParameterStore : IDisposable
         if (taps == 1)
             return own;
         float[] turned = new float[own.Length];
-        ParameterLoader.Turn(MemoryMarshal.AsBytes(own.AsSpan()), MemoryMarshal.AsBytes(turned.AsSpan()), taps, inputs, sizeof(float));
+        ParameterLoader.Turn(
+            MemoryMarshal.AsBytes(own.AsSpan()), MemoryMarshal.AsBytes(turned.AsSpan()), taps, inputs, sizeof(float));
         return turned;
     }
 

@@ -62,7 +62,8 @@ public class CheckpointLoaderTests
         string file = Saved(run, "plain.safetensors", TinyRun.Plain(), (_, tensor) => tensor), rich = run.Data["rich.pth"];
         using (ITensorFile plain = TensorFile.Open(file))
         {
-            StoredTensor[] more = [StoredTensor.FromFloats("interp_layer1.weight", [2], [1, 2]), StoredTensor.FromFloats("n", [], [7])];
+            StoredTensor interpolation = StoredTensor.FromFloats("interp_layer1.weight", [2], [1, 2]);
+            StoredTensor[] more = [interpolation, StoredTensor.FromFloats("n", [], [7])];
             TensorFile.Save(rich, [.. plain.Tensors.Values, .. more], new Dictionary<string, string> { ["args"] = "x" });
         }
 
@@ -198,7 +199,8 @@ public class CheckpointLoaderTests
         {
             long start = end;
             end += parameter.Shape.Count * sizeof(float);
-            header.Add(parameter.Name, new { dtype = "F32", shape = parameter.FileShape.ToArray(), data_offsets = new[] { start, end } });
+            int[] shape = parameter.FileShape.ToArray();
+            header.Add(parameter.Name, new { dtype = "F32", shape, data_offsets = new[] { start, end } });
         }
 
         byte[] json = JsonSerializer.SerializeToUtf8Bytes(header);

@@ -13,7 +13,8 @@ using Mdm.Tests;
 
 namespace Mdm.Model.Tests.Training;
 
-/// <summary>A published model at its full size, through the same calls as <c>mdm sample</c>. Skipped where there is no room.</summary>
+/// <summary>A published model at its full size, through the same calls as <c>mdm sample</c>. Skipped where there is no
+/// room.</summary>
 [Category("FullSize")]
 public sealed class FullSizeTests
 {

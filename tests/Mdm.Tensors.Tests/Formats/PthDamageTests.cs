@@ -86,7 +86,8 @@ public class PthDamageTests
         yield return Case("web page with a mark", [0xEF, 0xBB, 0xBF, .. "<html><head>"u8], "is a web page");
         yield return Case("note of git-lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"u8.ToArray(),
             "is a note of Git LFS in place of the file; 'git lfs pull'");
-        yield return Case("message", "{\"error\":\"Repository not found\"}"u8.ToArray(), "is a text that begins with '{\"error\":\"Rep");
+        yield return Case("message", "{\"error\":\"Repository not found\"}"u8.ToArray(),
+            "is a text that begins with '{\"error\":\"Rep");
         yield return Case("half a download", Zip(("x/data.pkl", pickle), ("x/data/0", new byte[500]))[..400],
             "cut short after 400 bytes (half a download?)");
         yield return Case("old format", Pickle("\u0080\u0002\u008a\u000al\u00fc\u009cF\u00f9 j\u00a8P\u0019."),

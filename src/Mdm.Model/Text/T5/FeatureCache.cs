@@ -48,8 +48,11 @@ internal sealed class FeatureCache(int width, long mostBytes = 128L << 20) : IDi
     }
 
     /// <summary>Whether captions are few enough to be kept all at once.</summary>
-    public bool HasRoomFor(IEnumerable<int[]> captions) =>
-        captions.Distinct(new TokenComparer()).Sum(caption => (long)Math.Max(1, caption.Length)) * width * sizeof(float) <= mostBytes;
+    public bool HasRoomFor(IEnumerable<int[]> captions)
+    {
+        long tokens = captions.Distinct(new TokenComparer()).Sum(caption => (long)Math.Max(1, caption.Length));
+        return tokens * width * sizeof(float) <= mostBytes;
+    }
 
     public void Dispose()
     {

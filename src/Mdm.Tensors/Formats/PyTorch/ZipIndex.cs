@@ -57,7 +57,11 @@ internal sealed class ZipIndex
         while (at >= 0 && (U32(tail, at) != EndSignature || at + EndLength + U16(tail, at + 20) != tail.Length))
             at--;
         if (at < 0)
-            throw Bad($"the directory at the end is missing: the file is cut short after {file.Length} bytes (half a download?) or damaged");
+        {
+            throw Bad($"the directory at the end is missing: the file is cut short after {file.Length} bytes (half a download?) "
+                + "or damaged");
+        }
+
         long endAt = from + at;
         if (endAt < LocatorLength || U32(file.Slice(endAt - LocatorLength, 4), 0) != LocatorSignature)
             return (U16(tail, at + 10), U32(tail, at + 16), U32(tail, at + 12));
