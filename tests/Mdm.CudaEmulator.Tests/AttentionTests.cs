@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Tensors;
+using Mdm.Tests;
 using static Mdm.CudaEmulator.Tests.AttentionNumbers;
 
 namespace Mdm.CudaEmulator.Tests;

@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Kernels.Cuda;
+using Mdm.Tests;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -31,11 +32,14 @@ internal static class ConvolutionCheck
             expectedDb[i % s.OutChannels] += dy.Values[i];
         }
 
-        EachProduct(s, (at, from, weight) =>
+        ProductReference.ForEachTap(s, (from, weight, at) =>
         {
-            expected[at] += x.Values[from] * w.Values[weight];
-            expectedDx[from] += dy.Values[at] * w.Values[weight];
-            expectedDw[weight] += dy.Values[at] * x.Values[from];
+            for (int c = 0; c < s.InChannels; c++)
+            {
+                expected[at] += x.Values[from + c] * w.Values[weight + c];
+                expectedDx[from + c] += dy.Values[at] * w.Values[weight + c];
+                expectedDw[weight + c] += dy.Values[at] * x.Values[from + c];
+            }
         });
         device.Kernels.Conv3x3Forward(s, x.Ptr, w.Ptr, bias.Ptr, residual.Ptr, y.Ptr);
         device.Kernels.Conv3x3BackwardData(s, dy.Ptr, w.Ptr, new Target(dx.Ptr, true));
@@ -47,23 +51,5 @@ internal static class ConvolutionCheck
             Assert.That(dw.RelativeError(expectedDw), Is.LessThan(weightTolerance), $"dw of {what}");
             Assert.That(db.RelativeError(expectedDb), Is.LessThan(weightTolerance), $"db of {what}");
         });
-    }
-
-    /// <summary>Every product of the sum: places in y, x and w.</summary>
-    private static void EachProduct(ConvShape s, Action<int, int, int> product)
-    {
-        int doubling = s.Upsample ? 2 : 1;
-        for (int i = 0; i < s.Batch * s.OutHeight * s.OutWidth * 9; i++)
-        {
-            int tap = i % 9, q = i / 9 % s.OutWidth, p = i / 9 / s.OutWidth % s.OutHeight, b = i / 9 / s.OutWidth / s.OutHeight;
-            int h = p * s.Stride + tap / 3 - 1, v = q * s.Stride + tap % 3 - 1;
-            if (h < 0 || v < 0 || h >= s.InHeight || v >= s.InWidth)
-                continue;
-            int at = ((b * s.OutHeight + p) * s.OutWidth + q) * s.OutChannels;
-            int from = ((b * s.Height + h / doubling) * s.Width + v / doubling) * s.InChannels;
-            for (int o = 0; o < s.OutChannels; o++)
-                for (int c = 0; c < s.InChannels; c++)
-                    product(at + o, from + c, (o * 9 + tap) * s.InChannels + c);
-        }
     }
 }

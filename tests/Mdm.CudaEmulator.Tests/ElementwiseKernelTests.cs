@@ -1,4 +1,5 @@
 using Mdm.Kernels;
+using Mdm.Tests;
 using static Mdm.CudaEmulator.Tests.KernelArrays;
 
 namespace Mdm.CudaEmulator.Tests;
@@ -151,15 +152,6 @@ internal sealed class ElementwiseKernelTests(string order) : KernelFixture(order
         UnaryFunction.Silu => x / (1 + Math.Exp(-x)),
         UnaryFunction.Tanh => Math.Tanh(x),
         UnaryFunction.GeluTanh => x / 2 * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))),
-        _ => x * NormalCdf(x),
+        _ => NormalDistribution.Gelu(x),
     };
-
-    /// <summary>Φ(x) = 1/2 + φ(x)·(x + x³/3 + x⁵/15 + ..), whose terms are all of one sign.</summary>
-    private static double NormalCdf(double x)
-    {
-        double term = x, sum = x;
-        for (int k = 1; k < 200; k++)
-            sum += term *= x * x / (2 * k + 1);
-        return 0.5 + Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI) * sum;
-    }
 }

@@ -1,5 +1,5 @@
 using Mdm.Kernels;
-using static Mdm.CudaEmulator.Tests.DeviceArrays;
+using static Mdm.CudaEmulator.Tests.KernelArrays;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -29,7 +29,7 @@ public sealed class GroupNormTests
     public void AgreesWithTheFormula([ValueSource(nameof(Shapes))] GroupNormShape s, [Values] bool modulated,
         [Values(DType.Float32, DType.BFloat16)] DType type)
     {
-        using var a = new DeviceArrays();
+        using var a = new KernelArrays();
         var test = new Numbers(s, modulated, type);
         (Ptr mean, Ptr rstd) = test.Forward(a, type == DType.Float32 ? 1e-6 : 5e-3);
         test.Backward(a, mean, rstd, accumulate: !modulated, type == DType.Float32 ? 1e-5 : 1e-2);
@@ -39,7 +39,7 @@ public sealed class GroupNormTests
     [TestCase(10501, 8, 2)]
     public void AMeanOfAThousandDeviationsLeavesTheVarianceRight(int positions, int channels, int groups)
     {
-        using var a = new DeviceArrays();
+        using var a = new KernelArrays();
         var test = new Numbers(new(2, positions, channels, groups, 1e-5f, false), true, DType.Float32, shift: 1000);
         // A float32 near 1000 is right to 3e-5 of the deviation 1, and so is the mean.
         test.Forward(a, 1e-4);
@@ -48,7 +48,7 @@ public sealed class GroupNormTests
     [Test]
     public void OneWantedGradientIsTheSameAsAmongOthers()
     {
-        using var a = new DeviceArrays();
+        using var a = new KernelArrays();
         var test = new Numbers(new(2, 50, 40, 5, 1e-5f, true, 24), true, DType.Float32);
         (Ptr mean, Ptr rstd) = test.Forward(a, 1e-6);
         for (int wanted = 0; wanted < 5; wanted++)
@@ -59,26 +59,27 @@ public sealed class GroupNormTests
     [TestCase(2, 0)]
     public void NothingHasNoGradient(int batch, int positions)
     {
-        using var a = new DeviceArrays();
+        using var a = new KernelArrays();
         var s = new GroupNormShape(batch, positions, 8, 2, 1e-5f, true);
         double[] ones = Enumerable.Repeat(1.0, 8).ToArray();
-        Ptr gamma = a.Upload(ones), scaleShift = a.New(Math.Max(1, 16 * batch)), some = a.New(1), statistics = a.New(4);
-        Target dgamma = a.Target(8, DType.Float32, false), dbeta = a.Target(8, DType.Float32, true);
-        Target dscaleShift = a.Target(Math.Max(1, 16 * batch), DType.Float32, false);
+        Ptr gamma = a.New(DType.Float32, ones), scaleShift = a.Empty(DType.Float32, Math.Max(1, 16 * batch));
+        Ptr some = a.Empty(DType.Float32, 1), statistics = a.Empty(DType.Float32, 4);
+        Target dgamma = a.Target(DType.Float32, 8, false), dbeta = a.Target(DType.Float32, 8, true);
+        Target dscaleShift = a.Target(DType.Float32, Math.Max(1, 16 * batch), false);
         a.Kernels.GroupNormForward(s, some, gamma, gamma, scaleShift, some, statistics, statistics);
         a.Kernels.GroupNormBackward(s, some, some, gamma, gamma, scaleShift, statistics, statistics,
             new Target(some, false), dgamma, dbeta, dscaleShift);
-        Assert.That(a.Download(dgamma.Ptr), Is.All.EqualTo(0));
-        Assert.That(a.Download(dbeta.Ptr), Is.All.EqualTo(1));
+        Assert.That(a.Read(dgamma.Ptr, 8), Is.All.EqualTo(0));
+        Assert.That(a.Read(dbeta.Ptr, 8), Is.All.EqualTo(1));
         if (batch > 0)
-            Assert.That(a.Download(dscaleShift.Ptr), Is.All.EqualTo(0));
+            Assert.That(a.Read(dscaleShift.Ptr, 16 * batch), Is.All.EqualTo(0));
     }
 
     [Test]
     public void AGradientOfAnotherTypeIsRefused()
     {
-        using var a = new DeviceArrays();
-        Ptr x = a.New(8, DType.BFloat16), p = a.New(8);
+        using var a = new KernelArrays();
+        Ptr x = a.Empty(DType.BFloat16, 8), p = a.Empty(DType.Float32, 8);
         Assert.That(() => a.Kernels.GroupNormBackward(new(1, 1, 8, 2, 1e-5f, true), x, x, p, p, Ptr.None, p, p,
             new Target(p, false), Target.None, Target.None, Target.None),
             Throws.ArgumentException.With.Message.Contains("dx has the type Float32, expected BFloat16"));
@@ -96,18 +97,19 @@ public sealed class GroupNormTests
         {
             (this.s, this.type) = (s, type);
             (rows, first) = (s.Batch * s.Positions, s.Channels - s.SkipChannels);
-            x = Random((long)rows * s.Channels, type, 1, shift == 0.5 ? 1.5 : 1, shift);
-            dy = Random((long)rows * s.Channels, type, 2);
-            gamma = Random(s.Channels, DType.Float32, 3, 0.2, 1);
-            beta = Random(s.Channels, DType.Float32, 4, 0.2);
-            scaleShift = modulated ? Random(2L * s.Batch * s.Channels, type, 5, 0.3) : null;
+            x = Normal((long)rows * s.Channels, type, 1, shift == 0.5 ? 1.5 : 1, shift);
+            dy = Normal((long)rows * s.Channels, type, 2);
+            gamma = Normal(s.Channels, DType.Float32, 3, 0.2, 1);
+            beta = Normal(s.Channels, DType.Float32, 4, 0.2);
+            scaleShift = modulated ? Normal(2L * s.Batch * s.Channels, type, 5, 0.3) : null;
         }
 
-        public (Ptr Mean, Ptr Rstd) Forward(DeviceArrays a, double tolerance)
+        public (Ptr Mean, Ptr Rstd) Forward(KernelArrays a, double tolerance)
         {
-            Ptr y = a.New(x.Length, type), mean = a.New(s.Batch * s.Groups), rstd = a.New(s.Batch * s.Groups);
-            a.Kernels.GroupNormForward(s, a.Upload(Part(x, false), type), a.Upload(gamma), a.Upload(beta), Modulation(a), y, mean,
-                rstd, Skip(a));
+            Ptr y = a.Empty(type, x.Length), mean = a.Empty(DType.Float32, s.Batch * s.Groups);
+            Ptr rstd = a.Empty(DType.Float32, s.Batch * s.Groups);
+            a.Kernels.GroupNormForward(
+                s, a.New(type, Part(x, false)), Floats(a, gamma), Floats(a, beta), Modulation(a), y, mean, rstd, Skip(a));
             double[] expected = new double[x.Length];
             Each((i, n, u, _) => expected[i] = s.Silu ? u / (1 + Math.Exp(-u)) : u);
             a.Near(y, expected, tolerance, "y");
@@ -115,14 +117,14 @@ public sealed class GroupNormTests
         }
 
         /// <summary>Checks all gradients, or the wanted one: of x, skip, gamma, beta, scale and shift.</summary>
-        public void Backward(DeviceArrays a, Ptr mean, Ptr rstd, bool accumulate, double tolerance, int? wanted = null)
+        public void Backward(KernelArrays a, Ptr mean, Ptr rstd, bool accumulate, double tolerance, int? wanted = null)
         {
             Target For(int which, long count, DType of) =>
-                count == 0 || (wanted ?? which) != which ? Target.None : a.Target(count, of, accumulate);
+                count == 0 || (wanted ?? which) != which ? Target.None : a.Target(of, count, accumulate);
             Target dx = For(0, (long)rows * first, type), dskip = For(1, (long)rows * s.SkipChannels, type);
             Target dgamma = For(2, s.Channels, DType.Float32), dbeta = For(3, s.Channels, DType.Float32);
             Target dscaleShift = For(4, scaleShift?.Length ?? 0, type);
-            a.Kernels.GroupNormBackward(s, a.Upload(dy, type), a.Upload(Part(x, false), type), a.Upload(gamma), a.Upload(beta),
+            a.Kernels.GroupNormBackward(s, a.New(type, dy), a.New(type, Part(x, false)), Floats(a, gamma), Floats(a, beta),
                 Modulation(a), mean, rstd, dx, dgamma, dbeta, dscaleShift, Skip(a), dskip);
 
             double[] inner = new double[x.Length], gammas = new double[s.Channels], betas = new double[s.Channels];
@@ -142,7 +144,7 @@ public sealed class GroupNormTests
                 means[g] += inner[i] / count;
                 alongs[g] += inner[i] * n / count;
             });
-            double[] rates = a.Download(rstd), inputs = new double[x.Length];
+            double[] rates = a.Read(rstd, s.Batch * s.Groups), inputs = new double[x.Length];
             Each((i, n, _, _) =>
             {
                 int g = i / s.Channels / s.Positions * s.Groups + i % s.Channels / (s.Channels / s.Groups);
@@ -187,8 +189,10 @@ public sealed class GroupNormTests
         private double[] Part(double[] all, bool second) =>
             [.. all.Where((_, i) => i % s.Channels >= first == second)];
 
-        private Ptr Skip(DeviceArrays a) => s.SkipChannels == 0 ? Ptr.None : a.Upload(Part(x, true), type);
+        private static Ptr Floats(KernelArrays a, double[] values) => a.New(DType.Float32, values);
 
-        private Ptr Modulation(DeviceArrays a) => scaleShift == null ? Ptr.None : a.Upload(scaleShift, type);
+        private Ptr Skip(KernelArrays a) => s.SkipChannels == 0 ? Ptr.None : a.New(type, Part(x, true));
+
+        private Ptr Modulation(KernelArrays a) => scaleShift == null ? Ptr.None : a.New(type, scaleShift);
     }
 }

@@ -1,38 +1,15 @@
 using Mdm.Kernels;
-using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Products;
+using Mdm.Tests;
 using static Mdm.CudaEmulator.Tests.AttentionNumbers;
 
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Attention on the matrix core of Hopper, on an emulated GPU of capability 9.0 with 4 multiprocessors, against the
 /// formulas in float64: odd lengths, masks, rows inside wider rows of NaN, blocks that take several tiles.</summary>
-[NonParallelizable] // the capability is that of all devices opened meanwhile
-public sealed class HopperAttentionTests
+public sealed class HopperAttentionTests : HopperFixture
 {
     private const double Tolerance = 1e-2;
-    private CudaDevice device = null!;
-    private CudaKernels kernels = null!;
-
-    [OneTimeSetUp]
-    public void OpenHopper()
-    {
-        Planted.SetCapability(90);
-        device = CudaDevice.Open(0);
-        if (!device.Properties.HopperInstructions)
-            Assert.Ignore($"{device.Description} does not have Hopper's instructions");
-        kernels = (CudaKernels)device.Kernels;
-    }
-
-    [OneTimeTearDown]
-    public void Close()
-    {
-        device.Dispose();
-        Planted.SetCapability(80);
-    }
-
-    [TearDown]
-    public void ForgetError() => Planted.ForgetError();
 
     [TestCase(32, 1, 1, 1, 1, Masked.No)]
     [TestCase(32, 2, 1, 130, 129, Masked.AllButOne)]

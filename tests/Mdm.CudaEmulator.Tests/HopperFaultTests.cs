@@ -16,11 +16,13 @@ public sealed unsafe class HopperFaultTests
     private const string Source = """
         #define FAULT(n) (fault == n)
 
+        __device__ u8* first_tile(u8* memory) { return memory + (1024 - shared_address(memory) % 1024) % 1024; }
+
         extern "C" __global__ void k(const __grid_constant__ TensorMap map, float* y, int fault)
         {
             SHARED(u64, barrier);
             DYNAMIC_SHARED(u8, memory);
-            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            u8* tile = first_tile(memory);
             if (threadIdx.x == 0)
             {
                 if (!FAULT(1))
@@ -59,7 +61,7 @@ public sealed unsafe class HopperFaultTests
         {
             SHARED(u64, barrier);
             DYNAMIC_SHARED(u8, memory);
-            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            u8* tile = first_tile(memory);
             if (threadIdx.x == 0)
             {
                 mbarrier_init(&barrier, 1);
@@ -108,7 +110,7 @@ public sealed unsafe class HopperFaultTests
         {
             SHARED(u64, barrier);
             DYNAMIC_SHARED(u8, memory);
-            u8* tile = memory + (1024 - shared_address(memory) % 1024) % 1024;
+            u8* tile = first_tile(memory);
             if (threadIdx.x == 0)
             {
                 mbarrier_init(&barrier, 1);

@@ -1,47 +1,23 @@
-using System.Runtime.InteropServices;
 using Mdm.Kernels;
 using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Products;
 using Mdm.Kernels.Cuda.Ways;
+using Mdm.Tests;
 
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>The matrix core of Hopper on an emulated GPU of capability 9.0, against float64 loops. Inputs are bfloat16 numbers
 /// that the loops see as they are.</summary>
-[NonParallelizable] // the capability is that of all devices opened meanwhile
-public sealed class HopperTests
+public sealed class HopperTests : HopperFixture
 {
     private const double RoundedResult = 4e-3, FloatResult = 1e-5;
-    private CudaDevice device = null!;
-    private CudaKernels kernels = null!;
-    private Random random = null!;
-
-    [OneTimeSetUp]
-    public void OpenHopper()
-    {
-        Planted.SetCapability(90);
-        device = CudaDevice.Open(0);
-        if (!device.Properties.HopperInstructions)
-            Assert.Ignore($"{device.Description} does not have Hopper's instructions");
-        kernels = (CudaKernels)device.Kernels;
-    }
-
-    [OneTimeTearDown]
-    public void Close()
-    {
-        device.Dispose();
-        Planted.SetCapability(80);
-    }
+    private int numbers;
 
     [SetUp]
-    public void SameNumbersEachTime() => random = new Random(11);
+    public void SameNumbersEachTime() => numbers = 0;
 
     [TearDown]
-    public void ChooseFreely()
-    {
-        HopperPlan.Forced = null;
-        Planted.ForgetError();
-    }
+    public void ChooseFreely() => HopperPlan.Forced = null;
 
     // Multiples of 8 only where a leading dimension must be one.
     [TestCase(false, false, 131, 72, 200)]
@@ -109,47 +85,45 @@ public sealed class HopperTests
     public void Convolution(int height, int width, int batch, int inputs, int outputs, int tile, int cluster)
     {
         var shape = new ConvShape(batch, height, width, inputs, outputs);
-        long pixels = (long)batch * height * width;
-        (Ptr x, float[] xs) = Numbers(pixels * inputs, DType.BFloat16);
-        (Ptr w, float[] ws) = Numbers(9L * inputs * outputs, DType.BFloat16);
-        (Ptr dy, float[] dys) = Numbers(pixels * outputs, DType.BFloat16);
-        (Ptr bias, float[] biases) = Numbers(outputs, DType.Float32);
-        (Ptr residual, float[] residuals) = Numbers(pixels * outputs, DType.BFloat16);
-        double[] y = new double[pixels * outputs], dx = new double[pixels * inputs], dw = new double[9 * inputs * outputs];
-        Reference(shape, xs, ws, dys, y, dx, dw);
+        int pixels = batch * height * width;
+        using Operand x = Numbers(pixels * inputs), w = Numbers(9 * inputs * outputs), dy = Numbers(pixels * outputs);
+        using Operand bias = Numbers(outputs, DType.Float32), residual = Numbers(pixels * outputs);
+        double[] y = [.. residual.Values], dx = new double[pixels * inputs], dw = new double[9 * inputs * outputs];
         for (int i = 0; i < y.Length; i++)
-            y[i] += biases[i % outputs] + residuals[i];
+            y[i] += bias.Values[i % outputs];
+        ProductReference.ForEachTap(shape, (from, row, to) =>
+        {
+            double sum = 0, slope = dy.Values[to];
+            for (int i = 0; i < inputs; i++)
+            {
+                sum += x.Values[from + i] * w.Values[row + i];
+                dx[from + i] += slope * w.Values[row + i];
+                dw[row + i] += slope * x.Values[from + i];
+            }
+
+            y[to] += sum;
+        });
         foreach (int splits in (int[])[1, 3])
         {
             HopperPlan.Forced = (tile, cluster, splits);
-            (Ptr toY, _) = Numbers(y.Length, DType.BFloat16);
-            Assert.That(kernels.HopperConvolve(shape, x, w, false,
-                ProductOutput.Of(DType.BFloat16, outputs, outputs, new Target(toY, false), bias, residual)), "forward");
+            bool accumulate = splits == 3;
+            using Operand toY = Numbers(y.Length), toDx = Numbers(dx.Length), toDw = Numbers(dw.Length, DType.Float32);
+            using Operand toDb = Numbers(outputs, DType.Float32);
+            Assert.That(kernels.HopperConvolve(shape, x.Ptr, w.Ptr, false, ProductOutput.Of(
+                DType.BFloat16, outputs, outputs, new Target(toY.Ptr, false), bias.Ptr, residual.Ptr)), "forward");
             Check(toY, y, "forward");
 
-            (Ptr toDx, float[] before) = Numbers(dx.Length, DType.BFloat16);
-            Assert.That(kernels.HopperConvolve(shape, dy, w, true,
-                ProductOutput.Of(DType.BFloat16, inputs, inputs, new Target(toDx, splits == 3), default, default)), "data");
-            Check(toDx, splits == 3 ? [.. dx.Zip(before, (a, b) => a + b)] : dx, "data");
+            Assert.That(kernels.HopperConvolve(shape, dy.Ptr, w.Ptr, true, ProductOutput.Of(
+                DType.BFloat16, inputs, inputs, new Target(toDx.Ptr, accumulate), default, default)), "data");
+            Check(toDx, accumulate ? Sum(dx, toDx.Values) : dx, "data");
 
-            (Ptr toDw, before) = Numbers(dw.Length, DType.Float32);
-            var slope = ProductOutput.Of(DType.BFloat16, 9 * inputs, 9 * inputs, new Target(toDw, splits == 3), default, default);
-            (Ptr toDb, float[] biasBefore) = Numbers(outputs, DType.Float32);
-            (slope.Rows.Sums, slope.Rows.Accumulate) = (toDb.Address, 1);
-            Assert.That(kernels.HopperConvolveWeight(shape, x, dy, slope), "weight");
-            CheckColumns(toDb, biasBefore, dys, outputs, "bias");
-            Free(toDb, outputs);
-            Check(toDw, splits == 3 ? [.. dw.Zip(before, (a, b) => a + b)] : dw, "weight");
-            Free(toY, y.Length);
-            Free(toDx, dx.Length);
-            Free(toDw, dw.Length);
+            var slope = ProductOutput.Of(
+                DType.BFloat16, 9 * inputs, 9 * inputs, new Target(toDw.Ptr, accumulate), default, default);
+            (slope.Rows.Sums, slope.Rows.Accumulate) = (toDb.Ptr.Address, 1);
+            Assert.That(kernels.HopperConvolveWeight(shape, x.Ptr, dy.Ptr, slope), "weight");
+            Check(toDb, Sum(toDb.Values, SumsOfColumns(dy, outputs, outputs)), "bias");
+            Check(toDw, accumulate ? Sum(dw, toDw.Values) : dw, "weight");
         }
-
-        Free(x, xs.Length);
-        Free(w, ws.Length);
-        Free(dy, dys.Length);
-        Free(bias, biases.Length);
-        Free(residual, residuals.Length);
     }
 
     [TestCase(2, 2, 1, 8, 8, 256, 1)]
@@ -240,146 +214,59 @@ public sealed class HopperTests
         bool gate = false, Way way = default)
     {
         DType type = floatResult ? DType.Float32 : DType.BFloat16;
-        (Ptr a, float[] av) = Numbers((s.TransposeA ? s.K : s.M) * (long)s.LdA, DType.BFloat16);
-        (Ptr b, float[] bv) = Numbers((s.TransposeB ? s.N : s.K) * (long)s.LdB, DType.BFloat16);
-        (Ptr c, float[] cv) = Numbers((long)s.M * s.LdC, type);
-        (Ptr r, float[] rv) = Numbers((long)s.M * s.LdC, type);
-        (Ptr g, float[] gv) = Numbers((long)s.M * s.LdC, DType.BFloat16);
-        (Ptr t, float[] tv) = Numbers(s.N, DType.Float32);
-        double[] expected = [.. cv.Select(x => (double)x)], inner = [.. gv.Select(x => (double)x)];
-        for (int m = 0; m < s.M; m++)
+        using Operand a = Numbers((s.TransposeA ? s.K : s.M) * s.LdA), b = Numbers((s.TransposeB ? s.N : s.K) * s.LdB);
+        using Operand c = Numbers(s.M * s.LdC, type), r = Numbers(s.M * s.LdC, type), g = Numbers(s.M * s.LdC);
+        using Operand t = Numbers(s.N, DType.Float32), sums = Numbers(s.M, DType.Float32);
+        double[] products = ProductReference.MatMul(s, a.Values, b.Values, c.Values, false, bias ? t.Values : null);
+        double[] expected = [.. c.Values], inner = [.. g.Values];
+        for (int at = 0; at < expected.Length; at++)
         {
-            for (int n = 0; n < s.N; n++)
-            {
-                double sum = bias ? tv[n] : 0;
-                for (int k = 0; k < s.K; k++)
-                {
-                    double x = av[s.TransposeA ? (k * s.LdA) + m : (m * s.LdA) + k];
-                    sum += x * bv[s.TransposeB ? (n * s.LdB) + k : (k * s.LdB) + n];
-                }
-
-                int at = m * s.LdC + n;
-                if (z)
-                    (inner[at], sum) = (sum, sum * Phi(sum));
-                if (gate)
-                    sum *= Phi(gv[at]) + gv[at] * Math.Exp(-0.5 * gv[at] * gv[at]) / Math.Sqrt(2 * Math.PI);
-                expected[at] = sum + (residual ? rv[at] : 0) + (accumulate ? cv[at] : 0);
-            }
+            if (at % s.LdC >= s.N)
+                continue;
+            double product = products[at];
+            if (z)
+                (inner[at], product) = (product, NormalDistribution.Gelu(product));
+            if (gate)
+                product *= NormalDistribution.GeluSlope(g.Values[at]);
+            expected[at] = product + (residual ? r.Values[at] : 0) + (accumulate ? c.Values[at] : 0);
         }
 
-        ProductOutput output = ProductOutput.Of(DType.BFloat16, s.LdC, s.N, new Target(c, accumulate), bias ? t : default,
-            residual ? r : default, z ? g : default, gate ? g : default);
+        ProductOutput output = ProductOutput.Of(DType.BFloat16, s.LdC, s.N, new Target(c.Ptr, accumulate),
+            bias ? t.Ptr : default, residual ? r.Ptr : default, z ? g.Ptr : default, gate ? g.Ptr : default);
         bool rows = s.TransposeA && !s.TransposeB;
-        (Ptr sums, float[] sumsBefore) = Numbers(s.M, DType.Float32);
         if (rows)
-            (output.Rows.Sums, output.Rows.Accumulate) = (sums.Address, accumulate ? 1 : 0);
-        bool done = kernels.HopperProduct(s, a, b, output, way);
+            (output.Rows.Sums, output.Rows.Accumulate) = (sums.Ptr.Address, accumulate ? 1 : 0);
+        bool done = kernels.HopperProduct(s, a.Ptr, b.Ptr, output, way);
         Assert.That(done || way.Split != 0, $"{way}");
-        if (done)
-            Check(c, expected, $"{s}, {HopperPlan.Forced}, {way}");
-        if (rows && done)
-            CheckColumns(sums, accumulate ? sumsBefore : new float[s.M], av, s.LdA, $"sums of rows, {s}, {HopperPlan.Forced}");
-        Free(sums, s.M);
+        if (!done)
+            return false;
+        string what = $"{s}, {HopperPlan.Forced}, {way}";
+        Check(c, expected, what);
+        if (rows)
+        {
+            double[] columns = SumsOfColumns(a, s.LdA, s.M);
+            Check(sums, accumulate ? Sum(columns, sums.Values) : columns, $"sums of rows, {what}");
+        }
+
         if (z)
             Check(g, inner, "z");
-        Free(a, av.Length);
-        Free(b, bv.Length);
-        Free(c, cv.Length);
-        Free(r, rv.Length);
-        Free(g, gv.Length);
-        Free(t, tv.Length);
-        return done;
+        return true;
     }
 
-    // The distribution function of the normal distribution: its series in odd powers, which converges everywhere.
-    private static double Phi(double x)
+    private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];
+
+    // Of the first columns of x, which has so many numbers a row.
+    private static double[] SumsOfColumns(Operand x, int stride, int columns)
     {
-        if (Math.Abs(x) > 8)
-            return x > 0 ? 1 : 0;
-        double term = x, sum = x;
-        for (int i = 3; Math.Abs(term) > 1e-17 && i < 400; i += 2)
-            sum += term *= x * x / i;
-        return 0.5 + sum * Math.Exp(-0.5 * x * x) / Math.Sqrt(2 * Math.PI);
+        double[] sums = new double[columns];
+        for (int i = 0; i < x.Values.Length; i++)
+            if (i % stride < columns)
+                sums[i % stride] += x.Values[i];
+        return sums;
     }
 
-    private static void Reference(ConvShape s, float[] x, float[] w, float[] dy, double[] y, double[] dx, double[] dw)
-    {
-        for (int b = 0; b < s.Batch; b++)
-        {
-            for (int p = 0; p < s.Height; p++)
-            {
-                for (int q = 0; q < s.Width; q++)
-                {
-                    int to = ((b * s.Height + p) * s.Width + q) * s.OutChannels;
-                    for (int tap = 0; tap < 9; tap++)
-                    {
-                        int h = p + tap / 3 - 1, v = q + tap % 3 - 1;
-                        if (h < 0 || h >= s.Height || v < 0 || v >= s.Width)
-                            continue;
-                        int from = ((b * s.Height + h) * s.Width + v) * s.InChannels;
-                        for (int o = 0; o < s.OutChannels; o++)
-                        {
-                            int row = (o * 9 + tap) * s.InChannels;
-                            double sum = 0, slope = dy[to + o];
-                            for (int i = 0; i < s.InChannels; i++)
-                            {
-                                sum += (double)x[from + i] * w[row + i];
-                                dx[from + i] += slope * w[row + i];
-                                dw[row + i] += slope * x[from + i];
-                            }
+    private Operand Numbers(int count, DType type = DType.BFloat16) => Operand.Random(device, type, ++numbers, count);
 
-                            y[to + o] += sum;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// <summary>Sums of the columns of x, added to what was there.</summary>
-    private void CheckColumns(Ptr sums, float[] before, float[] x, int stride, string what)
-    {
-        double[] expected = [.. before.Select(v => (double)v)];
-        for (int i = 0; i < x.Length; i++)
-            if (i % stride < expected.Length)
-                expected[i % stride] += x[i];
-        Check(sums, expected, what);
-    }
-
-    private (Ptr Device, float[] Values) Numbers(long n, DType type)
-    {
-        var values = new float[n];
-        var bits = new ushort[n];
-        for (int i = 0; i < n; i++)
-        {
-            float x = (float)(random.NextDouble() - 0.5);
-            bits[i] = (ushort)(BitConverter.SingleToUInt32Bits(x) >> 16);
-            values[i] = type == DType.Float32 ? x : BitConverter.UInt32BitsToSingle((uint)bits[i] << 16);
-        }
-
-        nint address = device.Allocate(n * type.Size());
-        device.Upload(type == DType.Float32 ? MemoryMarshal.AsBytes<float>(values) : MemoryMarshal.AsBytes<ushort>(bits), address);
-        return (new Ptr(address, type), values);
-    }
-
-    private void Free(Ptr p, long n) => device.Free(p.Address, n * p.Type.Size());
-
-    private void Check(Ptr result, double[] expected, string what)
-    {
-        var bytes = new byte[expected.Length * result.Type.Size()];
-        device.Download(result.Address, bytes);
-        double error = 0, norm = 0;
-        for (int i = 0; i < expected.Length; i++)
-        {
-            float got = result.Type == DType.Float32
-                ? BitConverter.ToSingle(bytes, 4 * i)
-                : BitConverter.UInt32BitsToSingle((uint)BitConverter.ToUInt16(bytes, 2 * i) << 16);
-            Assert.That(float.IsFinite(got), what);
-            error += Math.Pow(got - expected[i], 2);
-            norm += Math.Pow(expected[i], 2);
-        }
-
-        double tolerance = result.Type == DType.Float32 ? FloatResult : RoundedResult;
-        Assert.That(Math.Sqrt(error / norm), Is.LessThan(tolerance), what);
-    }
+    private static void Check(Operand found, double[] expected, string what) => Assert.That(
+        found.RelativeError(expected), Is.LessThan(found.Ptr.Type == DType.Float32 ? FloatResult : RoundedResult), what);
 }

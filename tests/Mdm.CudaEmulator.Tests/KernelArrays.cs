@@ -5,10 +5,14 @@ using Mdm.Tensors;
 namespace Mdm.CudaEmulator.Tests;
 
 /// <summary>Arrays of any element type, anywhere between two boundaries, for tests that call single kernels. Disposing frees them
-/// all.</summary>
+/// all; nothing else may be left then.</summary>
 internal sealed class KernelArrays : IDisposable
 {
     private readonly List<(nint Address, long Bytes)> _held = [];
+
+    private readonly long _before;
+
+    public KernelArrays() => _before = Device.Memory.InUse;
 
     public IDevice Device { get; } = Devices.Open("cuda");
 
@@ -34,6 +38,10 @@ internal sealed class KernelArrays : IDisposable
         _held.Add((address, bytes));
         return new Ptr(address, type) + shift;
     }
+
+    /// <summary>Where a gradient goes: over NaN, or added to ones.</summary>
+    public Target Target(DType type, long n, bool accumulate) =>
+        new(accumulate ? New(type, Filled(n, 1)) : Empty(type, n), accumulate);
 
     public byte[] ReadBytes(Ptr p, long n)
     {
@@ -66,6 +74,21 @@ internal sealed class KernelArrays : IDisposable
         return values;
     }
 
+    /// <summary>About normal numbers that the type holds exactly.</summary>
+    public static double[] Normal(long n, DType type, int seed, double scale = 1, double shift = 0)
+    {
+        var random = new Random(seed);
+        double[] values = new double[n];
+        for (int i = 0; i < n; i++)
+        {
+            double radius = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble()));
+            double value = shift + scale * radius * Math.Cos(2 * Math.PI * random.NextDouble());
+            values[i] = type == DType.BFloat16 ? ToBFloat16(value) : (float)value;
+        }
+
+        return values;
+    }
+
     public static double[] Filled(long n, double value)
     {
         double[] values = new double[n];
@@ -88,25 +111,36 @@ internal sealed class KernelArrays : IDisposable
     }
 
     /// <summary>‖found - expected‖ ≤ tolerance · ‖expected‖, with the tolerance of the type.</summary>
-    public static void Near(double[] found, double[] expected, DType type, double tolerance = 1e-6)
-    {
-        Assert.That(found, Has.Length.EqualTo(expected.Length));
-        double difference = 0, norm = 0;
-        for (int i = 0; i < found.Length; i++)
-        {
-            Assert.That(double.IsFinite(found[i]), Is.EqualTo(double.IsFinite(expected[i])), $"element {i}: {found[i]}");
-            difference += (found[i] - expected[i]) * (found[i] - expected[i]);
-            norm += expected[i] * expected[i];
-        }
+    public static void Near(double[] found, double[] expected, DType type, double tolerance = 1e-6) =>
+        Near(found, expected, type == DType.BFloat16 ? 4e-3 : tolerance, "");
 
-        double allowed = type == DType.BFloat16 ? 4e-3 : tolerance;
-        Assert.That(Math.Sqrt(difference), Is.LessThanOrEqualTo(allowed * Math.Sqrt(norm)), $"norm {Math.Sqrt(norm)}");
-    }
+    /// <summary>The same of a gradient; one that was added to ones has them in it.</summary>
+    public void Near(Target found, double[] expected, double tolerance, string what) =>
+        Near(found.Ptr, found.Accumulate ? Array.ConvertAll(expected, v => v + 1) : expected, tolerance, what);
+
+    public void Near(Ptr found, double[] expected, double tolerance, string what) =>
+        Near(Read(found, expected.Length), expected, tolerance, what);
 
     public void Dispose()
     {
         foreach ((nint address, long bytes) in _held)
             Device.Free(address, bytes);
+        Assert.That(Device.Memory.InUse, Is.EqualTo(_before), "bytes in use afterwards");
+    }
+
+    private static void Near(double[] found, double[] expected, double tolerance, string what)
+    {
+        Assert.That(found, Has.Length.EqualTo(expected.Length), what);
+        double difference = 0, norm = 0;
+        for (int i = 0; i < found.Length; i++)
+        {
+            Assert.That(double.IsFinite(found[i]), Is.EqualTo(double.IsFinite(expected[i])), $"{what}, element {i}: {found[i]}");
+            difference += (found[i] - expected[i]) * (found[i] - expected[i]);
+            norm += expected[i] * expected[i];
+        }
+
+        Assert.That(
+            Math.Sqrt(difference), Is.LessThanOrEqualTo(tolerance * Math.Sqrt(norm)), $"{what}, norm {Math.Sqrt(norm)}");
     }
 
     private static byte[] Bytes(DType type, double[] values) => type switch

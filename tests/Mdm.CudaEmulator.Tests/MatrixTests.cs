@@ -2,6 +2,7 @@ using Mdm.Kernels;
 using Mdm.Kernels.Cuda;
 using Mdm.Kernels.Cuda.Products;
 using Mdm.Tensors;
+using Mdm.Tests;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -196,24 +197,13 @@ public sealed class MatrixTests
         using Operand c = Operand.Random(device, written, 3, m * ldC, skipC);
         using Operand bias = Operand.Random(device, DType.Float32, 4, n);
         using Operand residual = Operand.Random(device, written, 5, m * ldC, skipC);
-        double[] expected = [.. c.Values];
-        for (int at = 0; at < expected.Length; at++)
-        {
-            int i = at / ldC, j = at % ldC;
-            if (j >= n)
-                continue;
-            double sum = extras.HasFlag(Extras.Accumulate) ? c.Values[at] : 0;
-            sum += extras.HasFlag(Extras.Bias) ? bias.Values[j] : 0;
-            sum += extras.HasFlag(Extras.Residual) ? residual.Values[at] : 0;
-            for (int p = 0; p < k; p++)
-                sum += a.Values[transposeA ? p * ldA + i : i * ldA + p] * b.Values[transposeB ? j * ldB + p : p * ldB + j];
-            expected[at] = sum;
-        }
-
-        device.Kernels.MatMul(
-            new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC), a.Ptr, b.Ptr,
-            new Target(c.Ptr, extras.HasFlag(Extras.Accumulate)),
-            extras.HasFlag(Extras.Bias) ? bias.Ptr : default, extras.HasFlag(Extras.Residual) ? residual.Ptr : default);
+        bool accumulate = extras.HasFlag(Extras.Accumulate), biased = extras.HasFlag(Extras.Bias);
+        bool added = extras.HasFlag(Extras.Residual);
+        var shape = new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC);
+        double[] expected = ProductReference.MatMul(
+            shape, a.Values, b.Values, c.Values, accumulate, biased ? bias.Values : null, added ? residual.Values : null);
+        device.Kernels.MatMul(shape, a.Ptr, b.Ptr, new Target(c.Ptr, accumulate), biased ? bias.Ptr : default,
+            added ? residual.Ptr : default);
         double tolerance = math switch { ProductMath.Simt => 1e-6, ProductMath.Tf32 => 1e-3, _ => written == type ? 4e-3 : 1e-6 };
         Assert.That(c.RelativeError(expected), Is.LessThan(tolerance),
             $"{tile} {parts} parts {m}x{n}x{k} {transposition} {extras} +{extra}");
@@ -227,22 +217,18 @@ public sealed class MatrixTests
         using Operand a = Operand.Random(device, type, 1, m * k), b = Operand.Random(device, type, 2, n * k);
         using Operand bias = Operand.Random(device, DType.Float32, 3, n);
         using Operand z = Operand.Random(device, type, 4, m * ldC), c = Operand.Random(device, type, 5, m * ldC);
+        var shape = new MatMulShape(m, n, k, false, true, k, k, ldC);
+        double[] products = ProductReference.MatMul(shape, a.Values, b.Values, c.Values, accumulate: false);
         double[] expectedZ = [.. z.Values], expectedGelu = [.. c.Values], expectedGradient = [.. c.Values];
-        for (int i = 0; i < m; i++)
+        for (int at = 0; at < products.Length; at++)
         {
-            for (int j = 0; j < n; j++)
-            {
-                double sum = 0;
-                for (int p = 0; p < k; p++)
-                    sum += a.Values[i * k + p] * b.Values[j * k + p];
-                expectedZ[i * ldC + j] = sum + bias.Values[j];
-                expectedGelu[i * ldC + j] = Gelu(sum + bias.Values[j]);
-                double at = z.Values[i * ldC + j];
-                expectedGradient[i * ldC + j] = sum * (Gelu(at + 1e-5) - Gelu(at - 1e-5)) / 2e-5;
-            }
+            if (at % ldC >= n)
+                continue;
+            expectedZ[at] = products[at] + bias.Values[at % ldC];
+            expectedGelu[at] = NormalDistribution.Gelu(expectedZ[at]);
+            expectedGradient[at] = products[at] * NormalDistribution.GeluSlope(z.Values[at]);
         }
 
-        var shape = new MatMulShape(m, n, k, false, true, k, k, ldC);
         double tolerance = tile.Math switch { ProductMath.Simt => 2e-6, ProductMath.Tf32 => 1e-3, _ => 4e-3 };
         device.Kernels.MatMulGeluBackward(shape, a.Ptr, b.Ptr, z.Ptr, c.Ptr);
         Assert.That(c.RelativeError(expectedGradient), Is.LessThan(tolerance), $"gradient, {parts} parts");
@@ -263,22 +249,17 @@ public sealed class MatrixTests
             (m, n) = (Round(m, 8), Round(n, 8));
         using Operand dy = Operand.Random(device, type, 1, Math.Max(1, k * m)), x = Operand.Random(device, type, 2, Math.Max(1, k * n));
         using Operand dw = Operand.Random(device, DType.Float32, 3, m * n), db = Operand.Random(device, DType.Float32, 4, m);
-        double[] weight = new double[m * n], bias = new double[m];
+        MatMulShape shape = MatMulShape.Contiguous(m, n, k, transposeA: true);
+        double[] weight = ProductReference.MatMul(shape, dy.Values, x.Values, dw.Values, accumulate), bias = new double[m];
         for (int i = 0; i < m; i++)
         {
             bias[i] = accumulate ? db.Values[i] : 0;
             for (int p = 0; p < k; p++)
                 bias[i] += dy.Values[p * m + i];
-            for (int j = 0; j < n; j++)
-            {
-                weight[i * n + j] = accumulate ? dw.Values[i * n + j] : 0;
-                for (int p = 0; p < k; p++)
-                    weight[i * n + j] += dy.Values[p * m + i] * x.Values[p * n + j];
-            }
         }
 
-        device.Kernels.MatMulBackwardWeight(MatMulShape.Contiguous(m, n, k, transposeA: true), dy.Ptr, x.Ptr,
-            new Target(dw.Ptr, accumulate), new Target(db.Ptr, accumulate));
+        device.Kernels.MatMulBackwardWeight(
+            shape, dy.Ptr, x.Ptr, new Target(dw.Ptr, accumulate), new Target(db.Ptr, accumulate));
         string what = $"{tile} {parts} parts {m}x{n}x{k}";
         double tolerance = tile.Math == ProductMath.Tf32 ? 1e-3 : 1e-6;
         if (k == 0 && !accumulate)
@@ -289,16 +270,6 @@ public sealed class MatrixTests
 
         Assert.That(dw.RelativeError(weight), Is.LessThan(tolerance), $"weight, {what}");
         Assert.That(db.RelativeError(bias), Is.LessThan(tolerance), $"bias, {what}");
-    }
-
-    /// <summary>x Φ(x), Φ by Simpson's rule.</summary>
-    private static double Gelu(double x)
-    {
-        const int pieces = 400;
-        double sum = 0, width = x / pieces;
-        for (int i = 0; i <= pieces; i++)
-            sum += (i == 0 || i == pieces ? 1 : i % 2 == 0 ? 2 : 4) * Math.Exp(-0.5 * i * width * i * width);
-        return x * (0.5 + sum * width / 3 / Math.Sqrt(2 * Math.PI));
     }
 
     private static int Round(int n, int multiple) => (n + multiple - 1) / multiple * multiple;

@@ -1,5 +1,5 @@
 using Mdm.Kernels;
-using static Mdm.CudaEmulator.Tests.DeviceArrays;
+using static Mdm.CudaEmulator.Tests.KernelArrays;
 
 namespace Mdm.CudaEmulator.Tests;
 
@@ -34,8 +34,8 @@ public sealed class RowNormTests
     {
         foreach (DType type in new[] { DType.Float32, DType.BFloat16 })
         {
-            using var a = new DeviceArrays();
-            double[] x = Random((long)batch * inner, type, 1, 2, 30), dy = Random(x.Length, type, 2), y = new double[x.Length];
+            using var a = new KernelArrays();
+            double[] x = Normal((long)batch * inner, type, 1, 2, 30), dy = Normal(x.Length, type, 2), y = new double[x.Length];
             double[] expected = new double[x.Length];
             for (int s = 0; s < batch; s++)
             {
@@ -50,13 +50,13 @@ public sealed class RowNormTests
             }
 
             double tolerance = type == DType.Float32 ? 1e-5 : 1e-2;
-            Ptr input = a.Upload(x, type), gradient = a.Upload(dy, type), result = a.New(x.Length, type);
-            Ptr means = a.New(batch), deviations = a.New(batch);
+            Ptr input = a.New(type, x), gradient = a.New(type, dy), result = a.Empty(type, x.Length);
+            Ptr means = a.Empty(DType.Float32, batch), deviations = a.Empty(DType.Float32, batch);
             a.Kernels.StdNormalizeForward(batch, inner, input, result, means, deviations);
             a.Near(result, y, tolerance, "y");
             foreach (bool accumulate in new[] { false, true })
             {
-                Target dx = a.Target(x.Length, type, accumulate);
+                Target dx = a.Target(type, x.Length, accumulate);
                 a.Kernels.StdNormalizeBackward(batch, inner, gradient, input, means, deviations, dx);
                 a.Near(dx, expected, tolerance, "dx");
             }
@@ -66,8 +66,8 @@ public sealed class RowNormTests
     [Test]
     public void AGradientOfAnotherTypeIsRefused()
     {
-        using var a = new DeviceArrays();
-        Ptr x = a.New(8, DType.BFloat16), p = a.New(8);
+        using var a = new KernelArrays();
+        Ptr x = a.Empty(DType.BFloat16, 8), p = a.Empty(DType.Float32, 8);
         var dx = new Target(p, false);
         string expected = "dx has the type Float32, expected BFloat16";
         Assert.That(() => a.Kernels.LayerNormBackward(1, 8, x, x, p, p, p, dx, Target.None, Target.None),
@@ -80,9 +80,9 @@ public sealed class RowNormTests
 
     private static void Check(int rows, int cols, DType type, bool rms, double shift, double tolerance)
     {
-        using var a = new DeviceArrays();
-        double[] x = Random(Math.Max(1, (long)rows * cols), type, 1, 1, shift), dy = Random(x.Length, type, 2);
-        double[] gamma = Random(cols, DType.Float32, 3, 0.2, 1), beta = rms ? new double[cols] : Random(cols, DType.Float32, 4);
+        using var a = new KernelArrays();
+        double[] x = Normal(Math.Max(1, (long)rows * cols), type, 1, 1, shift), dy = Normal(x.Length, type, 2);
+        double[] gamma = Normal(cols, DType.Float32, 3, 0.2, 1), beta = rms ? new double[cols] : Normal(cols, DType.Float32, 4);
         double[] y = new double[x.Length], dx = new double[x.Length], dgamma = new double[cols], dbeta = new double[cols];
         for (int r = 0; r < rows; r++)
         {
@@ -99,8 +99,9 @@ public sealed class RowNormTests
             }
         }
 
-        Ptr input = a.Upload(x, type), gradient = a.Upload(dy, type), weight = a.Upload(gamma), bias = a.Upload(beta);
-        Ptr result = a.New(x.Length, type), mean = a.New(Math.Max(1, rows)), rstd = a.New(Math.Max(1, rows));
+        Ptr input = a.New(type, x), gradient = a.New(type, dy), result = a.Empty(type, x.Length);
+        Ptr weight = a.New(DType.Float32, gamma), bias = a.New(DType.Float32, beta);
+        Ptr mean = a.Empty(DType.Float32, Math.Max(1, rows)), rstd = a.Empty(DType.Float32, Math.Max(1, rows));
         if (rms)
             a.Kernels.RmsNormForward(rows, cols, 1e-5f, input, weight, result, rstd);
         else
@@ -109,15 +110,15 @@ public sealed class RowNormTests
             a.Near(result, y, tolerance, "y");
         foreach (bool accumulate in new[] { false, true })
         {
-            Target tx = a.Target(x.Length, type, accumulate), tg = a.Target(cols, DType.Float32, accumulate);
-            Target tb = a.Target(cols, DType.Float32, accumulate);
+            Target tx = a.Target(type, x.Length, accumulate), tg = a.Target(DType.Float32, cols, accumulate);
+            Target tb = a.Target(DType.Float32, cols, accumulate);
             if (rms)
                 a.Kernels.RmsNormBackward(rows, cols, gradient, input, weight, rstd, tx, tg);
             else
                 a.Kernels.LayerNormBackward(rows, cols, gradient, input, weight, mean, rstd, tx, tg, tb);
             if (rows == 0)
             {
-                Assert.That(a.Download(tg.Ptr), Is.All.EqualTo(accumulate ? 1 : 0));
+                Assert.That(a.Read(tg.Ptr, cols), Is.All.EqualTo(accumulate ? 1 : 0));
                 continue;
             }
 

@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cpu;
+using Mdm.Tests;
 using static Mdm.Kernels.Tests.Arrays;
 
 namespace Mdm.Kernels.Tests;
@@ -39,7 +40,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] wo = Filled(queries * stride, 7), logSumExp = Zeros(s.Batch * s.Heads * s.Queries);
         Rows Of(float[] a) => new(Ptr(a) + at, stride);
         Kernels.AttentionForward(s, Of(wq), Of(wk), Of(wv), Ptr(mask), Of(wo), Ptr(logSumExp), Ptr(bias));
-        Reference reference = new(s, q, k, v, mask, bias, dO);
+        AttentionReference reference = Reference(s, q, k, v, mask, bias, dO);
         Near(Gather(wo, c, extra, at), reference.O, 1e-6, "o");
         Assert.That(wo.Where((_, i) => i % stride < at || i % stride >= at + c), Is.All.EqualTo(7), "columns beside the heads");
         for (int i = 0; i < logSumExp.Length; i++)
@@ -71,16 +72,16 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         mask[2] = 0;
         float[] q = Random(24, 1), k = Random(30, 2), v = Random(30, 3), dO = Random(24, 4);
         float[] bias = Random(40, 5);
-        Reference at = new(s, q, k, v, mask, bias, dO);
+        AttentionReference at = Reference(s, q, k, v, mask, bias, dO);
         foreach ((float[] x, double[] slopes) in new[] { (q, at.DQ), (k, at.DK), (v, at.DV) })
             for (int i = 0; i < x.Length; i++)
             {
                 float before = x[i];
                 x[i] = before + 0.0078125f;
                 float up = x[i];
-                double high = new Reference(s, q, k, v, mask, bias, dO).Loss;
+                double high = Reference(s, q, k, v, mask, bias, dO).Loss;
                 x[i] = before - 0.0078125f;
-                double slope = (high - new Reference(s, q, k, v, mask, bias, dO).Loss) / ((double)up - x[i]);
+                double slope = (high - Reference(s, q, k, v, mask, bias, dO).Loss) / ((double)up - x[i]);
                 x[i] = before;
                 Assert.That(slopes[i], Is.EqualTo(slope).Within(1e-4));
             }
@@ -93,7 +94,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
         float[] q = Random(24, 1, 30), k = Random(1200, 2, 30), v = Random(1200, 3), o = Zeros(24), logSumExp = Zeros(3);
         Rows Of(float[] a) => new(Ptr(a), 8);
         Kernels.AttentionForward(s, Of(q), Of(k), Of(v), Mdm.Kernels.Ptr.None, Of(o), Ptr(logSumExp));
-        Near(o, new Reference(s, q, k, v, null, null, o).O, 1e-3);
+        Near(o, Reference(s, q, k, v, null, null, o).O, 1e-3);
         q[9] = float.NaN;
         Kernels.AttentionForward(s, Of(q), Of(k), Of(v), Mdm.Kernels.Ptr.None, Of(o), Ptr(logSumExp));
         Assert.That(o.Skip(8).Take(8), Is.All.NaN);
@@ -111,54 +112,7 @@ internal sealed class AttentionTests(CpuLevel level) : LevelFixture(level)
     private static float[] Gather(float[] wide, int columns, int extra, int at) =>
         wide.Where((_, i) => i % (columns + extra) >= at && i % (columns + extra) < at + columns).ToArray();
 
-    /// <summary>The formulas in float64.</summary>
-    private sealed class Reference
-    {
-        public Reference(AttentionShape s, float[] q, float[] k, float[] v, float[]? mask, float[]? bias, float[] dO)
-        {
-            int c = s.Heads * s.HeadWidth;
-            (O, DQ, DK, DV) = (new double[q.Length], new double[q.Length], new double[k.Length], new double[k.Length]);
-            LogSumExp = new double[s.Batch * s.Heads * s.Queries];
-            for (int b = 0; b < s.Batch; b++)
-                for (int h = 0; h < s.Heads; h++)
-                    for (int i = 0; i < s.Queries; i++)
-                    {
-                        int row = (b * s.Queries + i) * c + h * s.HeadWidth;
-                        int[] keys = Enumerable.Range(b * s.Keys, s.Keys).Where(j => mask == null || mask[j] != 0).ToArray();
-                        int Key(int j) => j * c + h * s.HeadWidth;
-                        double Dot(float[] x, int at, float[] y, int from) =>
-                            Enumerable.Range(0, s.HeadWidth).Sum(d => (double)x[at + d] * y[from + d]);
-                        double Bias(int j) => bias == null ? 0 : bias[(h * s.Queries + i) * s.Keys + j - b * s.Keys];
-                        double[] scores = keys.Select(j => s.Scale * Dot(q, row, k, Key(j)) + Bias(j)).ToArray();
-                        double max = scores.DefaultIfEmpty(0).Max(), sum = scores.Sum(x => Math.Exp(x - max));
-                        LogSumExp[(b * s.Heads + h) * s.Queries + i] = max + Math.Log(sum);
-                        double[] p = scores.Select(x => Math.Exp(x - max) / sum).ToArray();
-                        double[] dp = keys.Select(j => Dot(dO, row, v, Key(j))).ToArray();
-                        double mean = p.Zip(dp, (x, y) => x * y).Sum();
-                        for (int j = 0; j < keys.Length; j++)
-                            for (int d = 0; d < s.HeadWidth; d++)
-                            {
-                                double ds = p[j] * (dp[j] - mean) * s.Scale;
-                                O[row + d] += p[j] * v[Key(keys[j]) + d];
-                                DV[Key(keys[j]) + d] += p[j] * dO[row + d];
-                                DQ[row + d] += ds * k[Key(keys[j]) + d];
-                                DK[Key(keys[j]) + d] += ds * q[row + d];
-                            }
-                    }
-
-            Loss = O.Zip(dO, (x, y) => x * y).Sum();
-        }
-
-        public double[] O { get; }
-
-        public double[] DQ { get; }
-
-        public double[] DK { get; }
-
-        public double[] DV { get; }
-
-        public double[] LogSumExp { get; }
-
-        public double Loss { get; }
-    }
+    private static AttentionReference Reference(
+        AttentionShape s, float[] q, float[] k, float[] v, float[]? mask, float[]? bias, float[] dO) =>
+        new(s, Wide(q), Wide(k), Wide(v), mask == null ? null : Wide(mask), bias == null ? null : Wide(bias), Wide(dO));
 }

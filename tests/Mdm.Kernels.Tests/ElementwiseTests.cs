@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cpu;
+using Mdm.Tests;
 using static Mdm.Kernels.Tests.Arrays;
 
 namespace Mdm.Kernels.Tests;
@@ -10,7 +11,7 @@ internal sealed class ElementwiseTests(CpuLevel level) : LevelFixture(level)
     private static double Reference(UnaryFunction f, double x) => f switch
     {
         UnaryFunction.Silu => x / (1 + Math.Exp(-x)),
-        UnaryFunction.Gelu => x * NormalCdf(x),
+        UnaryFunction.Gelu => NormalDistribution.Gelu(x),
         UnaryFunction.GeluTanh => x / (1 + Math.Exp(-Math.Sqrt(8 / Math.PI) * (x + 0.044715 * x * x * x))),
         _ => Math.Tanh(x),
     };
@@ -21,24 +22,6 @@ internal sealed class ElementwiseTests(CpuLevel level) : LevelFixture(level)
         double near = (Reference(f, x + h) - Reference(f, x - h)) / (2 * h);
         double far = (Reference(f, x + 2 * h) - Reference(f, x - 2 * h)) / (4 * h);
         return (4 * near - far) / 3;
-    }
-
-    /// <summary>Φ by its series near 0 and its continued fraction in the tails.</summary>
-    private static double NormalCdf(double x)
-    {
-        double density = Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI);
-        if (Math.Abs(x) < 4)
-        {
-            double sum = x, term = x;
-            for (int k = 3; k < 200; k += 2)
-                sum += term *= x * x / k;
-            return 0.5 + density * sum;
-        }
-
-        double a = Math.Abs(x), fraction = a;
-        for (int k = 60; k > 0; k--)
-            fraction = a + k / fraction;
-        return x < 0 ? density / fraction : 1 - density / fraction;
     }
 
     [Test]

@@ -4,18 +4,8 @@ using Mdm.Tensors.Operations;
 
 namespace Mdm.Tensors.Tests;
 
-[TestFixtureSource(typeof(TestDevices), nameof(TestDevices.Names))]
-public sealed class ScopeTests(string name)
+public sealed class ScopeTests(string name) : MemoryFixture(name)
 {
-    private IDevice Device => Devices.Open(name);
-    private long _before;
-
-    [SetUp]
-    public void Remember() => _before = Device.Memory.InUse;
-
-    [TearDown]
-    public void NothingIsLeft() => Assert.That(Device.Memory.InUse, Is.EqualTo(_before), "bytes in use afterwards");
-
     [Test]
     public void AScopeFreesWhatWasMadeInIt()
     {
@@ -23,10 +13,10 @@ public sealed class ScopeTests(string name)
         {
             Tensor x = Tensor.Zeros(Device, new Shape(10, 10));
             _ = Op.Add(x, x);
-            Assert.That(Device.Memory.InUse, Is.EqualTo(_before + 800));
+            Assert.That(Device.Memory.InUse, Is.EqualTo(Before + 800));
         }
 
-        Assert.That(Device.Memory.InUse, Is.EqualTo(_before));
+        Assert.That(Device.Memory.InUse, Is.EqualTo(Before));
     }
 
     [Test]
@@ -38,7 +28,7 @@ public sealed class ScopeTests(string name)
             using (Scope inner = Scope.Enter())
                 y = inner.Return(Op.Scale(Tensor.From(Device, [1f, 2f, 3f], new Shape(3)), 2));
             Assert.That(y.ToArray(), Is.EqualTo(new float[] { 2, 4, 6 }));
-            Assert.That(Device.Memory.InUse, Is.EqualTo(_before + 12));
+            Assert.That(Device.Memory.InUse, Is.EqualTo(Before + 12));
         }
 
         Assert.That(() => y.ToArray(), Throws.TypeOf<ObjectDisposedException>());

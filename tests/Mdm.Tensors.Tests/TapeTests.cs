@@ -3,18 +3,8 @@ using Mdm.Tensors.Operations;
 
 namespace Mdm.Tensors.Tests;
 
-[TestFixtureSource(typeof(TestDevices), nameof(TestDevices.Names))]
-public sealed class TapeTests(string name)
+public sealed class TapeTests(string name) : MemoryFixture(name)
 {
-    private IDevice Device => Devices.Open(name);
-    private long _before;
-
-    [SetUp]
-    public void Remember() => _before = Device.Memory.InUse;
-
-    [TearDown]
-    public void NothingIsLeft() => Assert.That(Device.Memory.InUse, Is.EqualTo(_before), "bytes in use afterwards");
-
     [Test]
     public void ForwardAndBackwardFreeEverythingButTheParameters()
     {
@@ -32,7 +22,7 @@ public sealed class TapeTests(string name)
         using Tape tape = Tape.Start();
         using (Scope.Enter())
             _ = Op.Silu(Op.Silu(x));
-        Assert.That(Device.Memory.InUse, Is.EqualTo(_before + 32), "x, and the first result that the second saved");
+        Assert.That(Device.Memory.InUse, Is.EqualTo(Before + 32), "x, and the first result that the second saved");
     }
 
     [TestCase(false)]
@@ -92,7 +82,7 @@ public sealed class TapeTests(string name)
 
         tape.Backward(y, Tensor.Zeros(Device, y.Shape));
         x.FreeGradient();
-        return Device.Memory.Peak - _before;
+        return Device.Memory.Peak - Before;
     }
 
     private static Tensor Chain(Tensor x, int layers)

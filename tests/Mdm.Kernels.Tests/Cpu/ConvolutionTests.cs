@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cpu;
+using Mdm.Tests;
 
 namespace Mdm.Kernels.Tests.Cpu;
 
@@ -46,7 +47,7 @@ public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFi
         double[] expected = new double[o.Y.Length];
         for (int i = 0; i < expected.Length && epilogue; i++)
             expected[i] = (double)o.Bias.Span[i % s.OutChannels] + o.Residual.Span[i];
-        o.ForEachTap((x, w, y) =>
+        ProductReference.ForEachTap(s, (x, w, y) =>
         {
             for (int i = 0; i < s.InChannels; i++)
                 expected[y] += (double)o.X.Address[x + i] * o.W.Address[w + i];
@@ -64,7 +65,7 @@ public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFi
         double[] expected = new double[o.X.Length];
         for (int i = 0; i < expected.Length && accumulate; i++)
             expected[i] = o.X.Span[i];
-        o.ForEachTap((x, w, y) =>
+        ProductReference.ForEachTap(s, (x, w, y) =>
         {
             for (int i = 0; i < s.InChannels; i++)
                 expected[x + i] += (double)o.Y.Address[y] * o.W.Address[w + i];
@@ -81,7 +82,7 @@ public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFi
         double[] expected = new double[o.W.Length];
         for (int i = 0; i < expected.Length && accumulate; i++)
             expected[i] = o.W.Span[i];
-        o.ForEachTap((x, w, y) =>
+        ProductReference.ForEachTap(s, (x, w, y) =>
         {
             for (int i = 0; i < s.InChannels; i++)
                 expected[w + i] += (double)o.Y.Address[y] * o.X.Address[x + i];
@@ -170,28 +171,6 @@ public unsafe class ConvolutionTests(CpuLevel level, bool winograd) : CpuLevelFi
         public Native Bias { get; }
 
         public Native Residual { get; }
-
-        /// <summary>The definition: (first index in x, first in w, index in y) for every output channel and tap; the sum
-        /// over input channels is left to the caller.</summary>
-        public void ForEachTap(Action<int, int, int> act)
-        {
-            int shift = s.Upsample ? 1 : 0;
-            for (int row = 0; row < s.Batch * s.OutHeight; row++)
-            {
-                for (int q = 0; q < s.OutWidth; q++)
-                {
-                    for (int tap = 0; tap < 9; tap++)
-                    {
-                        int h = row % s.OutHeight * s.Stride + tap / 3 - 1, w = q * s.Stride + tap % 3 - 1;
-                        if (h < 0 || w < 0 || h >= s.InHeight || w >= s.InWidth)
-                            continue;
-                        int x = ((row / s.OutHeight * s.Height + (h >> shift)) * s.Width + (w >> shift)) * s.InChannels;
-                        for (int o = 0; o < s.OutChannels; o++)
-                            act(x, (o * 9 + tap) * s.InChannels, (row * s.OutWidth + q) * s.OutChannels + o);
-                    }
-                }
-            }
-        }
 
         public void Dispose()
         {

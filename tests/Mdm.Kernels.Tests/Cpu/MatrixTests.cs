@@ -1,4 +1,5 @@
 using Mdm.Kernels.Cpu;
+using Mdm.Tests;
 
 namespace Mdm.Kernels.Tests.Cpu;
 
@@ -51,15 +52,9 @@ public class MatrixTests(CpuLevel level) : CpuLevelFixture(level)
     {
         using Native a = Native.Random(new Random(1), 20 * 30), b = Native.Random(new Random(2), 30 * 40);
         using Native c = Native.Random(new Random(3), 20 * 40);
-        double[] expected = new double[20 * 40];
-        for (int i = 0; i < expected.Length; i++)
-        {
-            expected[i] = c.Span[i];
-            for (int k = 0; k < 30; k++)
-                expected[i] += (double)a.Span[i / 40 * 30 + k] * b.Span[k * 40 + i % 40];
-        }
-
-        kernels.MatMul(MatMulShape.Contiguous(20, 40, 30), a.Ptr, b.Ptr, new Target(c.Ptr, false), default, c.Ptr);
+        MatMulShape shape = MatMulShape.Contiguous(20, 40, 30);
+        double[] expected = ProductReference.MatMul(shape, a.Values, b.Values, c.Values, accumulate: true);
+        kernels.MatMul(shape, a.Ptr, b.Ptr, new Target(c.Ptr, false), default, c.Ptr);
         Assert.That(c.RelativeError(expected), Is.LessThan(1e-6));
     }
 
@@ -112,29 +107,13 @@ public class MatrixTests(CpuLevel level) : CpuLevelFixture(level)
         using Native b = Native.Random(random, (transposeB ? n : k) * ldB - extra, 3);
         using Native c = Native.Random(random, m * ldC - extra);
         using Native bias = Native.Random(random, n), residual = Native.Random(random, m * ldC - extra, 2);
-        double[] expected = new double[c.Length];
-        for (int at = 0; at < c.Length; at++)
-        {
-            int i = at / ldC, j = at % ldC;
-            expected[at] = c.Span[at];
-            if (j >= n)
-                continue;
-            double sum = extras.HasFlag(Extras.Accumulate) ? c.Span[at] : 0;
-            sum += extras.HasFlag(Extras.Bias) ? bias.Span[j] : 0;
-            sum += extras.HasFlag(Extras.Residual) ? residual.Span[at] : 0;
-            for (int p = 0; p < k; p++)
-            {
-                sum += (double)a.Span[transposeA ? p * ldA + i : i * ldA + p]
-                    * b.Span[transposeB ? j * ldB + p : p * ldB + j];
-            }
-
-            expected[at] = sum;
-        }
-
-        kernels.MatMul(
-            new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC), a.Ptr, b.Ptr,
-            new Target(c.Ptr, extras.HasFlag(Extras.Accumulate)),
-            extras.HasFlag(Extras.Bias) ? bias.Ptr : default, extras.HasFlag(Extras.Residual) ? residual.Ptr : default);
+        bool accumulate = extras.HasFlag(Extras.Accumulate), biased = extras.HasFlag(Extras.Bias);
+        bool added = extras.HasFlag(Extras.Residual);
+        var shape = new MatMulShape(m, n, k, transposeA, transposeB, ldA, ldB, ldC);
+        double[] expected = ProductReference.MatMul(
+            shape, a.Values, b.Values, c.Values, accumulate, biased ? bias.Values : null, added ? residual.Values : null);
+        kernels.MatMul(shape, a.Ptr, b.Ptr, new Target(c.Ptr, accumulate), biased ? bias.Ptr : default,
+            added ? residual.Ptr : default);
         Assert.That(c.RelativeError(expected), Is.LessThan(2e-6), $"{m}x{n}x{k} {transposeA} {transposeB} {extras}");
         Assert.That(c.GuardsIntact());
     }

@@ -29,6 +29,8 @@ internal sealed unsafe class Native : IDisposable
 
     public Span<float> Span => new(Address, Length);
 
+    public double[] Values => Array.ConvertAll(Span.ToArray(), x => (double)x);
+
     private int Total { get; }
 
     public static Native Random(Random random, int length, int shift = 0)

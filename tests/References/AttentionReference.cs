@@ -1,8 +1,8 @@
 using Mdm.Kernels;
 
-namespace Mdm.CudaEmulator.Tests;
+namespace Mdm.Tests;
 
-/// <summary>The formulas in float64, a query at a time.</summary>
+/// <summary>Attention and its gradients in float64, a query at a time.</summary>
 internal sealed class AttentionReference
 {
     public AttentionReference(AttentionShape s, double[] q, double[] k, double[] v, double[]? mask, double[]? bias, double[] dO)
@@ -33,6 +33,8 @@ internal sealed class AttentionReference
                     DK[Key(keys[j]) + d] += ds * q[row + d];
                 }
         }
+
+        Loss = O.Zip(dO, (x, y) => x * y).Sum();
     }
 
     public double[] O { get; }
@@ -44,6 +46,9 @@ internal sealed class AttentionReference
     public double[] DV { get; }
 
     public double[] LogSumExp { get; }
+
+    /// <summary>o·dO, of which DQ, DK and DV are the gradients.</summary>
+    public double Loss { get; }
 
     private static double Dot(double[] x, int at, double[] y, int from, int n)
     {
