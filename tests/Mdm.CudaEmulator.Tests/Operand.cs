@@ -66,19 +66,7 @@ internal sealed class Operand : IDisposable
     }
 
     /// <summary>‖found - expected‖ / ‖expected‖ of what is on the device.</summary>
-    public double RelativeError(double[] expected)
-    {
-        double[] found = Read();
-        double error = 0, norm = 0;
-        for (int i = 0; i < count; i++)
-        {
-            error += (found[i] - expected[i]) * (found[i] - expected[i]);
-            norm += expected[i] * expected[i];
-        }
-
-        double relative = Math.Sqrt(error / Math.Max(norm, 1e-30));
-        return double.IsNaN(relative) ? double.PositiveInfinity : relative; // NUnit takes NaN for less than any tolerance
-    }
+    public double RelativeError(double[] expected) => Mdm.Tests.RelativeError.Of(Read(), expected);
 
     public void Dispose() => device.Free(address, Bytes);
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Mdm.Kernels.Cpu;
+using Mdm.Tests;
 
 namespace Mdm.Kernels.Tests;
 
@@ -85,20 +86,7 @@ internal static unsafe class Arrays
 
     public static Target AddTo(float[] a) => new(Ptr(a), true);
 
-    /// <summary>‖found - expected‖ / ‖expected‖.</summary>
-    public static double Error(float[] found, double[] expected)
-    {
-        Assert.That(found, Has.Length.EqualTo(expected.Length));
-        double difference = 0, norm = 0;
-        for (int i = 0; i < found.Length; i++)
-        {
-            difference += Math.Pow(found[i] - expected[i], 2);
-            norm += expected[i] * expected[i];
-        }
-
-        double error = norm == 0 ? Math.Sqrt(difference) : Math.Sqrt(difference / norm);
-        return double.IsNaN(error) ? double.PositiveInfinity : error; // NUnit takes NaN for less than any tolerance
-    }
+    public static double Error(float[] found, double[] expected) => RelativeError.Of(Wide(found), expected);
 
     public static void Near(float[] found, double[] expected, double tolerance, string what = "") =>
         Assert.That(Error(found, expected), Is.LessThanOrEqualTo(tolerance), what);

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using Mdm.Kernels.Cpu;
@@ -49,7 +48,7 @@ public sealed class TorchNoiseTests
         int[] counts = [1, 5, 16, 33, 768, 1000];
         string script = "import torch\ng = torch.Generator().manual_seed(987654)\n"
             + $"for n in ({string.Join(", ", counts)}):\n  print(' '.join(repr(float(x)) for x in torch.randn(n, generator=g)))";
-        string[] lines = Python(script).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] lines = Python.Run(script, "torch").Split('\n', StringSplitOptions.RemoveEmptyEntries);
         var generator = new TorchGenerator(987654);
         foreach ((int count, string line) in counts.Zip(lines))
         {
@@ -75,23 +74,4 @@ public sealed class TorchNoiseTests
     // Logarithm, cosine and sine differ by an ulp or two between libraries.
     private static void RequireClose(float[] found, float[] expected, string what) =>
         Assert.That(found, Is.EqualTo(expected).Within(3e-6), what);
-
-    private static string Python(string script)
-    {
-        const string program = "/usr/bin/python3";
-        if (!File.Exists(program))
-            Assert.Ignore($"{program} is not installed");
-        using Process process = Process.Start(new ProcessStartInfo(program, ["-c", script])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        if (process.ExitCode != 0 && error.Result.Contains("ModuleNotFoundError"))
-            Assert.Ignore($"{program} has no module torch");
-        Assert.That(process.ExitCode, Is.Zero, error.Result);
-        return output;
-    }
 }

@@ -1,5 +1,6 @@
 using Mdm.Kernels;
 using Mdm.Tensors.Formats.Images;
+using Mdm.Tests;
 
 namespace Mdm.Tensors.Tests.Formats;
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats.Images;
+using Mdm.Tests;
 
 namespace Mdm.Tensors.Tests.Formats;
 

@@ -1,6 +1,7 @@
 using System.Text;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats;
+using Mdm.Tests;
 
 namespace Mdm.Tensors.Tests.Formats;
 

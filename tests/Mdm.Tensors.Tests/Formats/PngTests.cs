@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats.Images;
+using Mdm.Tests;
 
 namespace Mdm.Tensors.Tests.Formats;
 

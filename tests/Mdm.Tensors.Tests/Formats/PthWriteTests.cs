@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Mdm.Kernels;
 using Mdm.Tensors.Formats;
 using Mdm.Tensors.Formats.PyTorch;
+using Mdm.Tests;
 
 namespace Mdm.Tensors.Tests.Formats;
 

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace Mdm.Tensors.Tests.Formats;
+namespace Mdm.Tests;
 
 /// <summary>Asks the system's Python, where it is installed with the module a test compares with.</summary>
 internal static class Python
