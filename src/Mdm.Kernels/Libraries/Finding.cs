@@ -87,7 +87,8 @@ public readonly record struct Finding(string What, bool IsThere, string Text)
                 + CudaProbe.Dotted(nvrtc.Architectures[^1])
             : "";
         string old = nvrtc.Version.Major < 12
-            ? "; too old for the matrix instructions of Hopper GPUs (H100), which are slower without: pip install nvidia-cuda-nvrtc-cu12"
+            ? "; too old for the matrix instructions of Hopper GPUs (H100), which are slower without: "
+                + "pip install nvidia-cuda-nvrtc-cu12"
             : "";
         return new Finding("NVRTC", true, $"{nvrtc.Version}, {nvrtc.Library.Name}{newest}{old}");
     }

@@ -17,7 +17,8 @@ internal static class NvrtcSearch
 
     private static readonly string s_pattern = OperatingSystem.IsWindows() ? "nvrtc64_*.dll" : "libnvrtc*.so*";
 
-    /// <summary>Files and names to try, in order of preference. What <see cref="Variable"/> names is the only candidate then.</summary>
+    /// <summary>Files and names to try, in order of preference. What <see cref="Variable"/> names is the only candidate
+    /// then.</summary>
     public static IEnumerable<string> Candidates()
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } given)
