@@ -51,6 +51,13 @@ struct HopperServices
     void (*product_wait)(void* worker, int groups, Site site);
 };
 
+enum class EmulatorAccess
+{
+    Read,
+    Write,
+    Atomic,
+};
+
 // What the library does for a running thread of a kernel. The first argument is always the worker.
 struct Services
 {
@@ -75,6 +82,9 @@ struct Services
     // checked to be shared memory.
     unsigned int (*shared_address)(void* worker, const void* pointer, Site site);
     void* (*shared_pointer)(void* worker, unsigned int address, int bytes, Site site);
+
+    // Before an access to memory, in the checking mode. code: where in the module, null if it is where this is called.
+    void (*access)(void* worker, const void* address, size_t bytes, EmulatorAccess kind, const void* code);
 
     // Ends the kernel with an error: a CUresult and a message.
     void (*fail)(void* worker, int error, const char* message, Site site);

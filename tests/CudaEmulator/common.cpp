@@ -33,6 +33,7 @@ Settings read_settings()
     s.blocking = number("CUDA_LAUNCH_BLOCKING", 0) != 0;
     s.workers = (int)number("MDM_EMULATOR_WORKERS", max_workers);
     s.timeout = (int)number("MDM_EMULATOR_TIMEOUT", 300);
+    s.check = number("MDM_EMULATOR_CHECK", 0) != 0;
     s.workers = s.workers < 1 ? 1 : s.workers > max_workers ? max_workers : s.workers;
 
     const char* capability = getenv("MDM_EMULATOR_CAPABILITY");
@@ -61,6 +62,7 @@ const Settings& settings() { return current(); }
 
 void set_order(const char* order) { set_order(current(), order); }
 void set_timeout(int seconds) { current().timeout = seconds; }
+void set_check(bool check) { current().check = check; }
 
 void set_capability(int capability) { current().capability = capability; }
 

@@ -30,6 +30,8 @@ int copy(Stream* stream, void* to, const void* from, size_t bytes, bool to_devic
         if ((to_device && !is_device_memory(to, bytes)) || (from_device && !is_device_memory(from, bytes)))
             return freed_meanwhile("copy", bytes);
         memmove(to, from, bytes);
+        if (to_device)
+            mark_written(to, bytes, from);
         return (int)Success;
     });
 }
@@ -60,6 +62,15 @@ EXPORT mdmEmulatorSetCapability(int capability)
 
 // As MDM_EMULATOR_TIMEOUT.
 EXPORT mdmEmulatorSetTimeout(int seconds) { return set_timeout(seconds), Success; }
+
+// As MDM_EMULATOR_CHECK; for modules and memory from now on.
+EXPORT mdmEmulatorSetCheck(int check)
+{
+    LOCK;
+    int error = finish_all();
+    set_check(check != 0);
+    return error;
+}
 
 // Lets the context live on after an error, which no GPU does: for tests that plant errors.
 EXPORT mdmEmulatorForgetError()
@@ -199,6 +210,7 @@ EXPORT cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream*
         if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
             return freed_meanwhile("copy", bytes);
         memcpy(reinterpret_cast<void*>(to), staged->data(), bytes);
+        mark_written(reinterpret_cast<void*>(to), bytes);
         return (int)Success;
     });
 }
@@ -230,6 +242,7 @@ EXPORT cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, Stream* s
         if (!is_device_memory(reinterpret_cast<void*>(to), bytes))
             return freed_meanwhile("fill", bytes);
         memset(reinterpret_cast<void*>(to), value, bytes);
+        mark_written(reinterpret_cast<void*>(to), bytes);
         return (int)Success;
     });
 }

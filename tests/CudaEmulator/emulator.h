@@ -34,6 +34,7 @@ EMULATOR_OWN emulator::Index3 threadIdx = {}, blockIdx = {}, blockDim = {}, grid
 EMULATOR_OWN unsigned char* emulator_dynamic_shared = nullptr;
 constexpr int warpSize = 32;
 
+#include "emulator_check.h"
 #include "emulator_types.h"
 #include "emulator_math.h"
 #include "emulator_warp.h"

@@ -194,28 +194,41 @@ EMULATOR_STORE(__stwt)
 template <typename T>
 using EmulatorValue = typename EmulatorPlain<T>::type; // converted, as the value of an atomic function is
 
-template <typename T> inline T atomicAdd(T* p, EmulatorValue<T> x)
-{
-    static_assert(T(0.5f) == T(0), "no float atomics");
-    return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST);
-}
-template <typename T> inline T atomicSub(T* p, EmulatorValue<T> x) { return __atomic_fetch_sub(p, x, __ATOMIC_SEQ_CST); }
-template <typename T> inline T atomicAnd(T* p, EmulatorValue<T> x) { return __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST); }
-template <typename T> inline T atomicOr(T* p, EmulatorValue<T> x) { return __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST); }
-template <typename T> inline T atomicXor(T* p, EmulatorValue<T> x) { return __atomic_fetch_xor(p, x, __ATOMIC_SEQ_CST); }
-template <typename T> inline T atomicExch(T* p, EmulatorValue<T> x) { return __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST); }
+#define EMULATOR_ATOMIC(name, builtin)                                                                                   \
+    template <typename T>                                                                                                \
+    EMULATOR_UNCHECKED inline T name(T* p, EmulatorValue<T> x)                                                           \
+    {                                                                                                                    \
+        static_assert(T(0.5f) == T(0), "no float atomics");                                                              \
+        emulator_access(p, sizeof(T), emulator::EmulatorAccess::Atomic);                                                 \
+        return builtin(p, x, __ATOMIC_SEQ_CST);                                                                          \
+    }
+
+EMULATOR_ATOMIC(atomicAdd, __atomic_fetch_add)
+EMULATOR_ATOMIC(atomicSub, __atomic_fetch_sub)
+EMULATOR_ATOMIC(atomicAnd, __atomic_fetch_and)
+EMULATOR_ATOMIC(atomicOr, __atomic_fetch_or)
+EMULATOR_ATOMIC(atomicXor, __atomic_fetch_xor)
 
 template <typename T>
-inline T atomicCAS(T* p, EmulatorValue<T> expected, EmulatorValue<T> x)
+EMULATOR_UNCHECKED inline T atomicExch(T* p, EmulatorValue<T> x)
 {
+    emulator_access(p, sizeof(T), emulator::EmulatorAccess::Atomic);
+    return __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+EMULATOR_UNCHECKED inline T atomicCAS(T* p, EmulatorValue<T> expected, EmulatorValue<T> x)
+{
+    emulator_access(p, sizeof(T), emulator::EmulatorAccess::Atomic);
     T old = expected;
     __atomic_compare_exchange_n(p, &old, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return old;
 }
 
 template <typename T, typename F>
-inline T emulator_atomic(T* p, F change)
+EMULATOR_UNCHECKED inline T emulator_atomic(T* p, F change)
 {
+    emulator_access(p, sizeof(T), emulator::EmulatorAccess::Atomic);
     T old = __atomic_load_n(p, __ATOMIC_SEQ_CST);
     while (!__atomic_compare_exchange_n(p, &old, change(old), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
@@ -243,8 +256,8 @@ inline unsigned int atomicDec(unsigned int* p, unsigned int x)
     });
 }
 
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+EMULATOR_UNCHECKED inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+EMULATOR_UNCHECKED inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+EMULATOR_UNCHECKED inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline long long clock64() { return (long long)__builtin_ia32_rdtsc(); }
 inline int clock() { return (int)clock64(); }

@@ -58,6 +58,7 @@ inline void emulator_ldmatrix(unsigned int* r, const void* row, int matrices, bo
         if ((size_t)row % 16 != 0)
             emulator_services.fail(emulator_services.worker, 716, "the row's address is no multiple of 16", site);
         emulator_services.shared_address(emulator_services.worker, row, site);
+        emulator_access(row, 16, emulator::EmulatorAccess::Read);
     }
     emulator_warp(0xffffffffu, &operands, emulator_services.ldmatrix, site);
 }

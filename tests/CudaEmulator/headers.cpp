@@ -14,6 +14,7 @@ HEADER(header_math, "emulator_math.h");
 HEADER(header_warp, "emulator_warp.h");
 HEADER(header_ptx, "emulator_ptx.h");
 HEADER(header_hopper, "emulator_hopper.h");
+HEADER(header_check, "emulator_check.h");
 HEADER(header_compiler, "nvrtc.cpp"); // how it compiles counts for the version too
 
 namespace emulator
@@ -22,7 +23,7 @@ std::vector<HeaderFile> header_files()
 {
     return {{"bridge.h", header_bridge}, {"emulator.h", header_emulator}, {"emulator_types.h", header_types},
         {"emulator_math.h", header_math}, {"emulator_warp.h", header_warp}, {"emulator_ptx.h", header_ptx},
-        {"emulator_hopper.h", header_hopper}};
+        {"emulator_hopper.h", header_hopper}, {"emulator_check.h", header_check}};
 }
 
 uint64_t headers_version()
@@ -38,6 +39,6 @@ uint64_t headers_version()
         add(header_compiler);
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? hash : hash + 1; // see nvrtc.cpp
     }();
-    return version;
+    return settings().check ? version + 2 : version; // see nvrtc.cpp
 }
 } // namespace emulator

@@ -23,6 +23,7 @@ struct Block
     unsigned char* pages; // the first readable one
     size_t length;        // of the readable pages
     size_t bytes;         // asked for
+    std::shared_ptr<unsigned char[]> written; // bytes that were, in the checking mode
 };
 
 struct Memory
@@ -77,7 +78,8 @@ int allocate(size_t bytes, void** address)
     memset(pages, pattern, start - pages);
     memset(start, 0xff, bytes);
     memset(start + bytes, pattern, pages + length - (start + bytes));
-    m.blocks[start] = {pages, length, bytes};
+    m.blocks[start] = {pages, length, bytes,
+        std::shared_ptr<unsigned char[]>(settings().check ? new unsigned char[bytes]() : nullptr)};
     m.used += bytes;
     *address = start;
     return Success;
@@ -169,6 +171,29 @@ bool is_device_memory(const void* address, size_t bytes)
         return false;
     auto& [start, block] = *std::prev(after);
     return p + bytes <= start + block.bytes;
+}
+
+Written written_at(const void* address)
+{
+    Memory& m = memory();
+    std::lock_guard hold(m.lock);
+    auto p = static_cast<unsigned char*>(const_cast<void*>(address));
+    auto after = m.blocks.upper_bound(p);
+    if (after == m.blocks.begin())
+        return {};
+    auto& [start, block] = *std::prev(after);
+    return p < start + block.bytes && block.written ? Written{start, start + block.bytes, block.written.get()} : Written{};
+}
+
+void mark_written(void* to, size_t bytes, const void* from)
+{
+    auto p = static_cast<unsigned char*>(to);
+    Written target = written_at(to), source = from ? written_at(from) : Written{};
+    if (target.bytes && source.bytes)
+        memmove(target.bytes + (p - target.begin), source.bytes + (static_cast<const unsigned char*>(from) - source.begin),
+            bytes);
+    else if (target.bytes)
+        memset(target.bytes + (p - target.begin), 1, bytes);
 }
 
 int allocate_pinned(size_t bytes, void** address)

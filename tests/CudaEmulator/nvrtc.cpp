@@ -188,6 +188,8 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
     std::string compiler = cxx && *cxx ? cxx : "g++", log = folder + "/log.txt";
     std::vector<std::string> preprocess{compiler, "-E", "-x", "c++", "-std=gnu++17", "-I.", "-include", "emulator.h",
         "-DMDM_EMULATOR"};
+    if (settings().check)
+        preprocess.push_back("-DMDM_EMULATOR_CHECK");
     preprocess.insert(preprocess.end(), defines.begin(), defines.end());
     preprocess.insert(preprocess.end(), {program.name, "-o", "unit.ii"});
     bool good = execute(preprocess, folder, log);
@@ -205,6 +207,8 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
             "-Wno-unused-variable", "-Wno-psabi", "-lm"};
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
             translate.push_back("-march=x86-64-v3");
+        if (settings().check) // calls before each access, without the library that g++ has for them
+            translate.insert(translate.end(), {"-fsanitize=thread", "-nodefaultlibs", "-lc"});
         good = execute(translate, folder, log);
     }
     program.log = read_file(log);

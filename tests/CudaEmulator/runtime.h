@@ -47,12 +47,14 @@ struct Settings
     uint64_t seed;
     int workers;
     int timeout; // of a grid, seconds
+    bool check;  // every access of a kernel to memory (checks.h)
 };
 
 const Settings& settings();
 void set_capability(int capability);
 void set_order(const char* order);
 void set_timeout(int seconds);
+void set_check(bool check);
 
 // Largest dynamic shared memory of a block, bytes.
 int shared_limit();
@@ -79,6 +81,19 @@ std::string describe_address(const void* address);
 
 // Whether [address, address + bytes) lies in one allocation.
 bool is_device_memory(const void* address, size_t bytes);
+
+// Which bytes of an allocation were written, one for each; null pointers if that is not known: not in the checking mode.
+struct Written
+{
+    const unsigned char *begin, *end;
+    unsigned char* bytes;
+};
+
+// Of the allocation that holds an address. Allocations do not change while a grid runs.
+Written written_at(const void* address);
+
+// Bytes were written by the host, or (from) copied.
+void mark_written(void* to, size_t bytes, const void* from = nullptr);
 
 int allocate_pinned(size_t bytes, void** address);
 int release_pinned(void* address);

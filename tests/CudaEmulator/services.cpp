@@ -34,7 +34,7 @@ struct ServiceCalls
     }
     static void copy_async(void* w, void* shared, const void* global, int bytes, int valid_bytes, Site site)
     {
-        of(w).copy_async(shared, global, bytes, valid_bytes, site);
+        of(w).copy_async(shared, global, bytes, valid_bytes, site, __builtin_return_address(0));
     }
     static void copy_commit(void* w) { ++of(w).fibers[of(w).current].copy_group; }
     static void copy_wait(void* w, int pending) { of(w).copy_wait(pending); }
@@ -54,6 +54,10 @@ struct ServiceCalls
             of(w).fail(IllegalAddress, text("%d bytes at %u are not within the block's shared memory", bytes, address), site);
         return p;
     }
+    static void access(void* w, const void* address, size_t bytes, EmulatorAccess kind, const void* code)
+    {
+        of(w).check(address, bytes, kind, code ? code : __builtin_return_address(0));
+    }
     static void fail(void* w, int error, const char* message, Site site) { of(w).fail(error, message, site); }
 };
 
@@ -61,7 +65,7 @@ Services services_for(Worker* worker)
 {
     return {worker, ServiceCalls::meet_warp, ServiceCalls::meet_many, ServiceCalls::wait_until, ServiceCalls::copy_async,
         ServiceCalls::copy_commit, ServiceCalls::copy_wait, ServiceCalls::shared_address, ServiceCalls::shared_pointer,
-        ServiceCalls::fail, execute_mma_bf16, execute_mma_tf32, execute_ldmatrix, &hopper_services};
+        ServiceCalls::access, ServiceCalls::fail, execute_mma_bf16, execute_mma_tf32, execute_ldmatrix, &hopper_services};
 }
 
 void Worker::meet_warp(unsigned int mask, void* operands, Execute execute, Site site)
@@ -91,6 +95,8 @@ void Worker::meet_warp(unsigned int mask, void* operands, Execute execute, Site 
                 lanes[i] = mask >> i & 1u ? fibers[first + i].operands : nullptr;
             execute(lanes, 32);
         }
+        if (checks)
+            checks->met_warp(first, mask);
         warp_arrived[warp] &= ~mask;
         int list[32], count = 0;
         for (int i = 0; i < 32; ++i)
@@ -140,6 +146,10 @@ void Worker::meet_many(int key, int count, bool waits, bool strict, void* operan
         for (int t = 0; t < threads; ++t)
             if (present[t])
                 list[n++] = t;
+        if (checks && (int)waiting.size() == threads)
+            stop_for(checks->met_all());
+        else if (checks)
+            checks->ignore_races();
         meeting->arrived = 0;
         waiting.clear();
         release(list, n, false);
@@ -161,15 +171,18 @@ bool Worker::is_shared(const void* pointer, size_t bytes) const
         && p + bytes <= dynamic + dynamic_bytes);
 }
 
-void Worker::copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site)
+void Worker::copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site, const void* code)
 {
     if ((size_t)shared % bytes != 0 || (valid_bytes > 0 && (size_t)global % bytes != 0))
         fail(MisalignedAddress, text("from %p to %p: the addresses must be multiples of %d", global, shared, bytes), site);
     if (!is_shared(shared, bytes))
         fail(IllegalAddress, text("the destination %p is not within the block's shared memory", shared), site);
     Fiber& own = fibers[current];
+    check(shared, bytes, EmulatorAccess::Write, code);
+    if (checks)
+        checks->forget(shared, bytes);
     memset(shared, 0xff, bytes);
-    own.copies.push_back({shared, global, bytes, valid_bytes, own.copy_group, site});
+    own.copies.push_back({shared, global, bytes, valid_bytes, own.copy_group, site, code});
 }
 
 void Worker::copy_wait(int pending)
@@ -179,6 +192,8 @@ void Worker::copy_wait(int pending)
     while (done < own.copies.size() && own.copies[done].group < own.copy_group - pending)
     {
         copying = &own.copies[done++];
+        check(copying->global, copying->valid_bytes, EmulatorAccess::Read, copying->code);
+        check(copying->shared, copying->bytes, EmulatorAccess::Write, copying->code);
         memcpy(copying->shared, copying->global, copying->valid_bytes);
         memset(static_cast<char*>(copying->shared) + copying->valid_bytes, 0, copying->bytes - copying->valid_bytes);
     }

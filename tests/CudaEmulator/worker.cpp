@@ -268,6 +268,14 @@ void Worker::reset(const Launch& l, Index3 block, uint64_t seed)
         all[t] = t;
     }
     release(all, threads, false);
+
+    found = {};
+    if (!settings().check)
+        checks.reset();
+    else if (!checks)
+        checks = std::make_unique<Checks>();
+    if (checks)
+        checks->begin(dynamic, dynamic_bytes, module->shared_begin, module->shared_end - module->shared_begin, l.block);
 }
 
 bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed, Cluster* partners)
@@ -292,6 +300,10 @@ bool Worker::run_block(const Launch& l, Index3 block, uint64_t seed, Cluster* pa
         cluster->finished[number] = true;
     if (fault_signal != 0)
         describe_fault();
+    if (checks && error == Success && !found)
+        found = checks->finish();
+    if (found)
+        describe_finding(found);
     if (const TensorCopy* copy = HopperCalls::unfinished(*this); copy && error == Success)
         error = LaunchFailed, message = text("kernel %s, block (%u, %u, %u): %s: the block ends before this copy",
             kernel->name, block.x,

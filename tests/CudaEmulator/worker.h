@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "checks.h"
 #include "hopper.h"
 #include "runtime.h"
 
@@ -24,6 +25,7 @@ struct Copy
     const void* global;
     int bytes, valid_bytes, group;
     Site site;
+    const void* code; // in the module
 };
 
 struct Fiber // a thread of the block
@@ -72,6 +74,7 @@ private:
     [[noreturn]] void fail(int code, const std::string& words, Site site);
     [[noreturn]] void abandon();
     void describe_fault();
+    void describe_finding(const Finding& finding);
     std::string deadlock() const;
     std::string where() const;
 
@@ -90,7 +93,9 @@ private:
 
     void meet_warp(unsigned int mask, void* operands, Execute execute, Site site);
     void meet_many(int key, int count, bool waits, bool strict, void* operands, Execute execute, Site site);
-    void copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site);
+    void check(const void* address, size_t bytes, EmulatorAccess kind, const void* code);
+    void stop_for(Finding found);
+    void copy_async(void* shared, const void* global, int bytes, int valid_bytes, Site site, const void* code);
     void copy_wait(int pending);
     bool is_shared(const void* p, size_t bytes) const;
     unsigned int dynamic_window() const;
@@ -122,6 +127,9 @@ private:
     int fault_signal = 0;
     void *fault_address = nullptr, *fault_code = nullptr;
     const Copy* copying = nullptr;
+
+    std::unique_ptr<Checks> checks; // in the checking mode
+    Finding found;
 
     HopperState hopper;
     Cluster* cluster = nullptr;

@@ -64,6 +64,9 @@ internal sealed unsafe class Planted : IDisposable
             ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
     }
 
+    /// <summary>Whether every access to memory is checked: for kernels and memory from now on.</summary>
+    public static void SetCheck(bool check) => ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCheck"))(check ? 1 : 0);
+
     /// <summary>Seconds that a grid may run.</summary>
     public static void SetTimeout(int seconds) => ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetTimeout"))(seconds);
 

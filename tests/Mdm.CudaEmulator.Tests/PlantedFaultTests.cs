@@ -160,7 +160,7 @@ public sealed class PlantedFaultTests
             """, LaunchFailed, "by zero"),
     ];
 
-    // Nothing can be blamed here, but the result is NaN.
+    // Nothing is blamed here without the checking mode (CheckedAccessTests), but the result is NaN.
     private static readonly Fault[] s_silent =
     [
         new("memory that nobody wrote", """
