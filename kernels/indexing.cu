@@ -49,20 +49,15 @@ template <typename G>
 __device__ __forceinline__ void scatter(int rows, int cols, int table_rows, const int* ids, const Element* dy, G* dtable)
 {
     constexpr int THREADS = 128, COLUMNS = 4;
-    SHARED(int, met);
     SHARED(int, counts[THREADS / 32]);
     SHARED(int, same[THREADS]);
     const int row = blockIdx.x, id = ids[row], warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (id < 0 || id >= table_rows)
         return;
-    if (threadIdx.x == 0)
-        met = 0;
-    __syncthreads();
+    int met = 0;
     for (int r = threadIdx.x; r < row; r += THREADS)
-        if (ids[r] == id)
-            met = 1;
-    __syncthreads();
-    if (met != 0)
+        met |= ids[r] == id;
+    if (__syncthreads_or(met))
         return; // the block of an earlier row adds this one
     const int column = blockIdx.y * THREADS * COLUMNS + threadIdx.x;
     float sum[COLUMNS];
