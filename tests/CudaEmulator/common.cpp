@@ -33,7 +33,7 @@ Settings read_settings()
     s.blocking = number("CUDA_LAUNCH_BLOCKING", 0) != 0;
     s.workers = (int)number("MDM_EMULATOR_WORKERS", max_workers);
     s.timeout = (int)number("MDM_EMULATOR_TIMEOUT", 300);
-    s.check = number("MDM_EMULATOR_CHECK", 0) != 0;
+    s.check = s.checked_from_start = number("MDM_EMULATOR_CHECK", 0) != 0;
     s.workers = s.workers < 1 ? 1 : s.workers > max_workers ? max_workers : s.workers;
 
     const char* capability = getenv("MDM_EMULATOR_CAPABILITY");

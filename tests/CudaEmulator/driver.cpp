@@ -63,7 +63,7 @@ EXPORT mdmEmulatorSetCapability(int capability)
 // As MDM_EMULATOR_TIMEOUT.
 EXPORT mdmEmulatorSetTimeout(int seconds) { return set_timeout(seconds), Success; }
 
-// As MDM_EMULATOR_CHECK; for modules and memory from now on.
+// As MDM_EMULATOR_CHECK; for modules and memory from now on. NVRTC's version stays: such modules are not for a cache.
 EXPORT mdmEmulatorSetCheck(int check)
 {
     LOCK;

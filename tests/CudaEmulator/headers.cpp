@@ -39,6 +39,6 @@ uint64_t headers_version()
         add(header_compiler);
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? hash : hash + 1; // see nvrtc.cpp
     }();
-    return settings().check ? version + 2 : version; // see nvrtc.cpp
+    return settings().checked_from_start ? version + 2 : version; // see nvrtc.cpp
 }
 } // namespace emulator

@@ -207,7 +207,7 @@ bool compile(Program& program, const std::vector<std::string>& defines, const st
             "-Wno-unused-variable", "-Wno-psabi", "-lm"};
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
             translate.push_back("-march=x86-64-v3");
-        if (settings().check) // calls before each access, without the library that g++ has for them
+        if (settings().check) // calls before each access, without g++'s own library for them
             translate.insert(translate.end(), {"-fsanitize=thread", "-nodefaultlibs", "-lc"});
         good = execute(translate, folder, log);
     }

@@ -48,6 +48,7 @@ struct Settings
     int workers;
     int timeout; // of a grid, seconds
     bool check;  // every access of a kernel to memory (checks.h)
+    bool checked_from_start; // by the environment: modules in a cache are told apart by it
 };
 
 const Settings& settings();

@@ -64,7 +64,8 @@ internal sealed unsafe class Planted : IDisposable
             ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCapability"))(capability);
     }
 
-    /// <summary>Whether every access to memory is checked: for kernels and memory from now on.</summary>
+    /// <summary>Whether every access to memory is checked: for kernels and memory from now on. For kernels that are not kept
+    /// in a cache.</summary>
     public static void SetCheck(bool check) => ((delegate* unmanaged<int, int>)Symbol("mdmEmulatorSetCheck"))(check ? 1 : 0);
 
     /// <summary>Seconds that a grid may run.</summary>
