@@ -77,7 +77,7 @@ extern "C" __global__ void adam_numbers(AdamOptions o, double* state, AdamNumber
     if (!(norm <= 1.7976931348623157e308)) // infinite or NaN
     {
         state[3] += 1.0;
-        numbers->take = 0;
+        *numbers = {}; // take is 0
         return;
     }
     const double step = state[0] + 1.0, rate = state[2], decay = state[4];
