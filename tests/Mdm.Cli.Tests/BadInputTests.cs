@@ -117,7 +117,7 @@ public sealed class BadInputTests
         string pictures = Path.Combine(Tiny.Folder(), "pictures");
         Cli.Shell("export DOTNET_GCHeapHardLimit=0x8000000; exec \"$0\" \"$@\"", "sample", "--model-file", Tiny.Checkpoint,
             "--sample-dir", pictures, "--sample-image-size=2048", "a red circle")
-            .Refused("in use of 128 MB", "lower the batch size or the image size");
+            .Refused("not enough memory to draw one picture of 2048x2048", "in use of 128 MB", "--sample-image-size may be lowered");
         Assert.That(pictures, Does.Not.Exist);
     }
 

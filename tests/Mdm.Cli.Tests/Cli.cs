@@ -35,6 +35,9 @@ internal sealed record CliResult(int Code, string Output, string Error)
 /// <summary>Runs the program, inside this process or as one of its own.</summary>
 internal static class Cli
 {
+    // Started from a job in the background, a command would ignore SIGINT.
+    private const string Interruptible = "exec env --default-signal=INT \"$0\" \"$@\"";
+
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(100);
 
     /// <summary>Runs a command in this process.</summary>
@@ -71,8 +74,7 @@ internal static class Cli
     /// for its end.</summary>
     public static CliResult Interrupt(string word, params string[] args)
     {
-        // Started from a job in the background, SIGINT would be ignored.
-        using Process process = Launch("exec env --default-signal=INT \"$0\" \"$@\"", args);
+        using Process process = Launch(Interruptible, args);
         Task<string> error = Task.Run(() =>
         {
             var text = new System.Text.StringBuilder();
@@ -83,13 +85,31 @@ internal static class Cli
                 if (sent || !line.Contains(word))
                     continue;
                 sent = true;
-                using Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]);
-                kill.WaitForExit();
+                SendInterrupt(process);
             }
 
             return text.ToString();
         });
         return Wait(process, error);
+    }
+
+    /// <summary>The same as soon as a file exists.</summary>
+    public static CliResult InterruptAfter(string path, params string[] args)
+    {
+        using Process process = Launch(Interruptible, args);
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        while (!File.Exists(path) && !process.WaitForExit(10))
+        {
+        }
+
+        SendInterrupt(process);
+        return Wait(process, error);
+    }
+
+    private static void SendInterrupt(Process process)
+    {
+        using Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]);
+        kill.WaitForExit();
     }
 
     private static Process Launch(string line, string[] args)

@@ -87,7 +87,7 @@ public sealed class GpuTests
     public void TooLittleMemoryIsTold()
     {
         Emulated("MDM_EMULATOR_MEMORY=1", "train", "--config-path", Tiny.Config, "--output-dir", Tiny.Folder(), "--device=cuda")
-            .Refused("cuda:0: asked for", "in use", "free on the GPU; lower the batch size");
+            .Refused("weights take", "cuda:0: asked for", "in use", "free on the GPU", "use a device with more memory");
     }
 
     [Test]

@@ -4,8 +4,8 @@ using Mdm.Kernels.Cuda.Native;
 
 namespace Mdm.Kernels.Tests.Cuda;
 
-/// <summary>Compiles one module in a process of its own: what NVRTC 11.8 spills depends on what the same process compiled
-/// before.</summary>
+/// <summary>Compiles one module in a process of its own: NVRTC 11 takes one file at a time, and what it spills depends on what the
+/// same process compiled before.</summary>
 internal static class CompileAlone
 {
     /// <summary>What the compiler says of a module when it compiles nothing else.</summary>
@@ -30,8 +30,16 @@ internal static class CompileAlone
         Nvrtc nvrtc = CudaLibraries.Nvrtc!;
         var compiler = new KernelCompiler(nvrtc, KernelSources.Default(), capability,
             KernelCompiler.HasHopperInstructions(nvrtc, capability));
-        _ = compiler.Compile(new KernelModule(words[0], words[1]), ["--ptxas-options=-v"], out string log);
-        Console.WriteLine(log);
-        return 0;
+        try
+        {
+            _ = compiler.Compile(new KernelModule(words[0], words[1]), ["--ptxas-options=-v"], out string log);
+            Console.WriteLine(log);
+            return 0;
+        }
+        catch (MdmException problem)
+        {
+            Console.WriteLine(problem.Message);
+            return 1;
+        }
     }
 }
