@@ -282,7 +282,9 @@ internal static class ProfileVerb
         }
     }
 
-    private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+    // Nothing for a rate of a call that was too short for the clock.
+    private static string Text(double value, string format) =>
+        double.IsFinite(value) ? value.ToString(format, CultureInfo.InvariantCulture) : "";
 
     private static void WriteJson(Stream stream, Profile profile, IDevice device)
     {

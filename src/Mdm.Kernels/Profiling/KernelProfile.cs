@@ -10,8 +10,9 @@ namespace Mdm.Kernels.Profiling;
 /// bytes.</param>
 public sealed record ProfileRow(string Name, double Calls, double Seconds, double Operations, double Bytes, double LeastSeconds)
 {
-    /// <summary>Share of the roofline that was reached; above 1 where an algorithm saves operations of the definition.</summary>
-    public double Share => LeastSeconds / Seconds;
+    /// <summary>Share of the roofline that was reached; above 1 where an algorithm saves operations of the definition, 0 where the
+    /// clock saw no time pass.</summary>
+    public double Share => Seconds > 0 ? LeastSeconds / Seconds : 0;
 
     /// <summary>What libraries (cuBLASLt, cuDNN) need for those of the calls that they can compute, over what these took; NaN where
     /// there are none.</summary>
@@ -47,7 +48,7 @@ public static class KernelProfile
             calls.Sum(pair => (double)pair.Own.Call.Operations) / steps, calls.Sum(pair => (double)pair.Own.Call.Bytes) / steps,
             calls.Sum(pair => peaks.LeastTime(pair.Own.Call.Operations, pair.Own.Call.Bytes)) / steps)
         {
-            LibraryRatio = replaced.Length > 0
+            LibraryRatio = replaced.Sum(pair => pair.Own.Seconds) > 0
                 ? replaced.Sum(pair => pair.Library.Seconds) / replaced.Sum(pair => pair.Own.Seconds)
                 : double.NaN,
         };
