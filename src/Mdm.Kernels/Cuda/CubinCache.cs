@@ -45,24 +45,8 @@ internal sealed class CubinCache(string folder)
     /// <summary>Keeps a binary, if the folder can be written.</summary>
     public void Store(string key, ReadOnlySpan<byte> binary)
     {
-        string path = PathOf(key);
-        string temporary = $"{path}.{Environment.ProcessId}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            Directory.CreateDirectory(folder);
-            using (FileStream file = File.Create(temporary))
-            {
-                file.Write(s_magic);
-                file.Write(SHA256.HashData(binary));
-                file.Write(binary);
-            }
-
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Remove(temporary);
-        }
+        byte[] content = [.. s_magic, .. SHA256.HashData(binary), .. binary];
+        CacheFile.TryReplace(PathOf(key), file => file.Write(content));
     }
 
     /// <summary>How many binaries there are, and their bytes.</summary>
@@ -95,19 +79,7 @@ internal sealed class CubinCache(string folder)
         }
         finally
         {
-            Remove(file);
-        }
-    }
-
-    private static void Remove(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It was never made, or the folder went read-only in between.
+            CacheFile.TryDelete(file);
         }
     }
 

@@ -29,18 +29,7 @@ internal sealed class WayFile(string path, string title)
         var text = new StringBuilder($"# {title}\n");
         foreach ((string line, Way choice) in known.OrderBy(entry => entry.Key, StringComparer.Ordinal))
             text.Append(line).Append(Separator).Append(choice).Append('\n');
-        string temporary = $"{path}.{Environment.ProcessId}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
-            File.WriteAllText(temporary, text.ToString());
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Remove(temporary);
-        }
-
+        CacheFile.TryReplace(path, file => file.Write(Encoding.UTF8.GetBytes(text.ToString())));
         return known[shape];
     }
 
@@ -64,17 +53,5 @@ internal sealed class WayFile(string path, string title)
         }
 
         return found;
-    }
-
-    private static void Remove(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It was never made, or the folder went read-only in between.
-        }
     }
 }
